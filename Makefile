@@ -1,0 +1,49 @@
+# The one list of commands. Each calls cargo or one script; what is said here twice belongs there.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+IMAGE ?= podfence-operator:0.1.0
+# KEEP=1: `make demo` leaves its cluster running and prints how to reach it.
+KEEP ?=
+CARGO ?= cargo
+
+.PHONY: help
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: setup
+setup: ## install what is missing to build and test, or say what to install
+	@.ci/setup
+
+.PHONY: lab
+lab: setup ## build the Kubernetes of the tests from source (ten minutes, once)
+	e2e/cluster/build etcd kubernetes kubernetes-1.34 >/dev/null
+
+.PHONY: demo
+demo: setup ## show it: a real API server, the operator, the samples, the verdicts; KEEP=1 leaves it running
+	KEEP=$(KEEP) $(CARGO) run --locked --quiet --package podfence-e2e --bin demo
+
+.PHONY: test
+test: lint lab ## run every test, the stories against the real cluster included
+	$(CARGO) test --locked --workspace
+	$(MAKE) --no-print-directory scan-self
+
+.PHONY: lint
+lint: setup ## formatting, clippy and documentation without a warning
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
+
+.PHONY: scan-self
+scan-self: lab ## our own manifests pass our own scan at restricted
+	$$(e2e/cluster/build kubernetes)/kubectl kustomize config/default \
+	  | $(CARGO) run --locked --quiet --package kubectl-podfence -- scan --level restricted -f -
+
+.PHONY: image
+image: ## build the container image $(IMAGE); needs docker, or ENGINE=podman
+	$(or $(ENGINE),docker) build --tag $(IMAGE) .
+
+.PHONY: clean-lab
+clean-lab: ## remove the built Kubernetes of the tests
+	rm -rf "$${PODFENCE_CACHE:-$${XDG_CACHE_HOME:-$$HOME/.cache}/podfence}/cluster"
