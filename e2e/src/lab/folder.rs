@@ -1,0 +1,169 @@
+//! The folder with everything one lab writes: gone after success, kept after a failure. Does file I/O.
+
+use std::{
+    collections::BTreeSet,
+    fs::{self, File},
+    path::{Path, PathBuf},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use anyhow::Context as _;
+
+use super::process;
+
+const PREFIX: &str = "podfence-lab-";
+/// Locked by the owner as long as it lives, so that the next lab can tell a leftover from a folder in use.
+const LOCK: &str = "lock";
+/// Marks a folder that is kept for somebody to read.
+const KEPT: &str = "kept";
+
+/// Folders to remove when a signal ends this process, which runs no destructors.
+static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+#[derive(Debug)]
+pub(super) struct Folder {
+    path: PathBuf,
+    keep: AtomicBool,
+    _lock: File,
+}
+
+impl Folder {
+    /// Makes a new folder in the system's temporary folder, and removes those whose owner was killed.
+    pub(super) fn create() -> anyhow::Result<Self> {
+        let parent = std::env::temp_dir();
+        remove_leftovers(&parent);
+        let path = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir_in(&parent)?
+            .keep();
+        // Locked before it has its name: a lock file that nobody holds is a leftover's.
+        let unnamed = path.join("lock.new");
+        let lock = File::create(&unnamed)?;
+        lock.lock()?;
+        fs::rename(unnamed, path.join(LOCK))?;
+        in_use(|folders| folders.insert(path.clone()));
+        Ok(Self {
+            path,
+            keep: AtomicBool::new(false),
+            _lock: lock,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Leaves the folder where it is when this value is dropped.
+    pub(super) fn keep(&self) {
+        self.keep.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_kept(&self) -> bool {
+        self.keep.load(Ordering::Relaxed)
+    }
+
+    /// The last lines of every log in the folder.
+    pub(super) fn log_tails(&self) -> String {
+        let entries = fs::read_dir(&self.path).into_iter().flatten().flatten();
+        let mut logs: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+        logs.retain(|path| path.extension().is_some_and(|extension| extension == "log"));
+        logs.sort();
+        logs.iter().map(|log| process::log_tail(log)).collect()
+    }
+
+    /// Writes one file, with the folders above it, and returns its path.
+    pub(super) fn write(&self, name: &str, content: &str) -> anyhow::Result<PathBuf> {
+        let path = self.path.join(name);
+        path.parent()
+            .map_or(Ok(()), fs::create_dir_all)
+            .and_then(|()| fs::write(&path, content))
+            .with_context(|| format!("failed to write {path:?}"))?;
+        Ok(path)
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        in_use(|folders| folders.remove(&self.path));
+        let result = if self.is_kept() {
+            fs::write(self.path.join(KEPT), "")
+        } else {
+            fs::remove_dir_all(&self.path)
+        };
+        if let Err(error) = result {
+            eprintln!("lab: {}: {error}", self.path.display());
+        }
+    }
+}
+
+/// Removes every folder of this process; for the end by a signal.
+pub(super) fn remove_all() {
+    in_use(|folders| {
+        for folder in std::mem::take(folders) {
+            // Nobody is left to tell, and the next lab tries again.
+            let _ = fs::remove_dir_all(folder);
+        }
+    });
+}
+
+fn in_use<T>(change: impl FnOnce(&mut BTreeSet<PathBuf>) -> T) -> T {
+    change(&mut IN_USE.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// Best effort: a folder that cannot be removed now is tried again by the next lab.
+fn remove_leftovers(parent: &Path) {
+    let Ok(entries) = fs::read_dir(parent) else {
+        return;
+    };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        let ours = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(PREFIX));
+        // A folder without a lock file is just being made by somebody else.
+        let Some(lock) = ours.then(|| File::open(path.join(LOCK)).ok()).flatten() else {
+            continue;
+        };
+        if !path.join(KEPT).exists() && lock.try_lock().is_ok() {
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_goes_with_its_owner_unless_it_is_kept() {
+        let gone = Folder::create().unwrap();
+        let kept = Folder::create().unwrap();
+        kept.keep();
+        let paths = (gone.path().to_owned(), kept.path().to_owned());
+        assert!(gone.write("pki/ca.crt", "x").unwrap().exists());
+        drop((gone, kept));
+        // A later lab must not take what is kept for a leftover.
+        drop(Folder::create().unwrap());
+        assert!(!paths.0.exists());
+        assert!(paths.1.exists());
+        fs::remove_dir_all(paths.1).unwrap();
+    }
+
+    #[test]
+    fn the_folder_of_a_killed_owner_is_removed_and_one_in_use_is_not() {
+        let in_use = Folder::create().unwrap();
+        let leftover = tempfile::Builder::new()
+            .prefix(PREFIX)
+            .tempdir()
+            .unwrap()
+            .keep();
+        File::create(leftover.join(LOCK)).unwrap();
+        drop(Folder::create().unwrap());
+        assert!(!leftover.exists());
+        assert!(in_use.path().exists());
+    }
+}
