@@ -35,6 +35,10 @@ lint: setup ## formatting, clippy and documentation without a warning
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
+.PHONY: crds
+crds: ## write config/crd and the reference anew from the types
+	$(CARGO) run --locked --quiet --package podfence-crd --example crdgen
+
 .PHONY: scan-self
 scan-self: lab ## our own manifests pass our own scan at restricted
 	$$(e2e/cluster/build kubernetes)/kubectl kustomize config/default \
