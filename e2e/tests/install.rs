@@ -1,5 +1,5 @@
-//! What `config/default` installs: taken without a warning, and its admission policies under real requests of
-//! several accounts. Starts labs, makes requests.
+//! What `config/default` installs: taken without a warning, and its admission policies under real
+//! requests of several accounts. Starts labs, makes requests.
 
 use std::{
     fmt,
@@ -83,7 +83,7 @@ subjects:
   - { kind: ServiceAccount, name: podfence-operator, namespace: people }
 "#;
 
-/// A request as it goes to the API server; always a dry run, so that no row of a table depends on another.
+/// A request as it goes to the API server; always a dry run, so that no row depends on another.
 struct Request {
     method: Method,
     path: String,
@@ -130,7 +130,7 @@ fn annotation(path: &str, key: &str, value: impl Into<Value>) -> Request {
 }
 
 /// Server-side apply of a namespace's metadata by the operator's field manager, forced.
-fn apply(path: &str, metadata: Value) -> Request {
+fn apply(path: &str, metadata: &Value) -> Request {
     let path = format!("{path}?fieldManager=podfence&force=true");
     Request::new(
         Method::PATCH,
@@ -144,15 +144,18 @@ fn create(path: &str, body: Value) -> Request {
     Request::new(Method::POST, path, "application/json", body)
 }
 
-fn create_namespace(metadata: Value) -> Request {
+fn create_namespace(metadata: &Value) -> Request {
     create(NAMESPACES, namespace(metadata))
 }
 
 /// A whole namespace in place of the one that is there, as `kubectl replace` does.
-fn replace(path: &str, labels: Value, annotations: Value) -> Request {
-    let mut body =
-        namespace(json!({ "name": LIVED_IN, "labels": labels, "annotations": annotations }));
-    body["spec"] = json!({ "finalizers": ["kubernetes"] });
+fn replace(path: &str, labels: &Value, annotations: &Value) -> Request {
+    let body = json!({
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": { "name": LIVED_IN, "labels": labels, "annotations": annotations },
+        "spec": { "finalizers": ["kubernetes"] },
+    });
     Request::new(Method::PUT, path, "application/json", body)
 }
 
@@ -162,7 +165,7 @@ fn delete(path: &str) -> Request {
     Request::new(Method::DELETE, path, "application/json", options)
 }
 
-fn namespace(metadata: Value) -> Value {
+fn namespace(metadata: &Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata })
 }
 
@@ -275,10 +278,14 @@ async fn policies_work(lab: &Lab) -> anyhow::Result<()> {
         ),
         (
             &almighty,
-            create_namespace(json!({ "name": "new" })),
+            create_namespace(&json!({ "name": "new" })),
             CONFINE,
         ),
-        (&almighty, create(POLICIES, policy()), CONFINE_POLICIES),
+        (
+            &almighty,
+            create(POLICIES, policy("apps")),
+            CONFINE_POLICIES,
+        ),
     ];
     for (client, request, policy) in probes {
         eventually(ADMISSION_TIMEOUT, async || {
@@ -294,12 +301,12 @@ async fn policies_work(lab: &Lab) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn policy() -> Value {
+fn policy(name: &str) -> Value {
     json!({
         "apiVersion": "podfence.dev/v1alpha1",
         "kind": "NamespacePolicy",
         "metadata": {
-            "name": "apps",
+            "name": name,
             "labels": { "team": "platform" },
             "finalizers": ["podfence.dev/labels", BACKUP],
         },
@@ -313,7 +320,7 @@ fn policy() -> Value {
 /// A lab with the installation, the accounts and the objects that the tables speak of.
 async fn lived_in_lab() -> anyhow::Result<Lab> {
     let lab = Lab::builder().without_scheduler().start().await?;
-    let lived_in = namespace(json!({
+    let lived_in = namespace(&json!({
         "name": LIVED_IN,
         "labels": { "team": "shop", "pod-security.kubernetes.io/enforce": "baseline" },
         "annotations": {
@@ -333,7 +340,7 @@ async fn lived_in_lab() -> anyhow::Result<Lab> {
         "crd/namespacepolicies.podfence.dev",
     ])
     .await?;
-    lab.kubectl_with_input(&["create", "-f", "-"], &policy().to_string())
+    lab.kubectl_with_input(&["create", "-f", "-"], &policy("apps").to_string())
         .await?;
     policies_work(&lab).await?;
     Ok(lab)
@@ -350,16 +357,22 @@ fn operator_on_namespaces() -> Vec<Row> {
     });
     let reset = json!({ "metadata": { "managedFields": [{}] } });
     vec![
-        ("applies labels and state", apply(NAMESPACE, applied)),
+        ("applies labels and state", apply(NAMESPACE, &applied)),
         ("adds its label", label(NAMESPACE, "pod-security.kubernetes.io/audit", "restricted")),
         ("removes its label", label(NAMESPACE, "pod-security.kubernetes.io/enforce", ())),
         ("adds state", annotation(NAMESPACE, "state.podfence.dev/since", "now")),
         ("removes state", annotation(NAMESPACE, "state.podfence.dev/phase", ())),
         ("forgets managed fields", merge(NAMESPACE, reset)),
         ("changes nothing", merge(NAMESPACE, json!({}))),
-        // The last row: its role has no update, so the operator as shipped cannot do this.
-        ("replaces and keeps the rest", replace(NAMESPACE, kept_labels, kept_annotations)),
+        ("replaces and keeps the rest", replace(NAMESPACE, &kept_labels, &kept_annotations)),
     ]
+}
+
+/// The same, by the one verb that its shipped role has for it.
+fn shipped_operator_on_namespaces() -> Vec<Row> {
+    let mut rows = operator_on_namespaces();
+    rows.retain(|(_, request)| request.method == Method::PATCH);
+    rows
 }
 
 /// What the operator never does on namespaces, whatever its roles are.
@@ -369,37 +382,38 @@ fn denied_to_the_operator_on_namespaces() -> Vec<Row> {
     let finalize = &format!("{NAMESPACE}/finalize");
     let new = "/api/v1/namespaces/new";
     let level = "pod-security.kubernetes.io/enforce";
+    let kept_labels = json!({ "team": "shop" });
     let kept_annotations = json!({ "note": "ours", "podfence.dev/wish": "soon" });
     let mixed = json!({ "metadata": { "labels": { level: "restricted", "tier": "apps" } } });
     let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" });
-    let owned = json!({ "metadata": { "ownerReferences": [owner] } });
+    let with_owner = json!({ "metadata": { "ownerReferences": [owner] } });
     let finalizer = json!({ "metadata": { "finalizers": ["podfence.dev/labels"] } });
     vec![
         ("adds a label", label(NAMESPACE, "tier", "apps")),
         ("changes a label", label(NAMESPACE, "team", "other")),
         ("removes a label", label(NAMESPACE, "team", ())),
-        ("applies a label", apply(NAMESPACE, json!({ "labels": { "tier": "apps" } }))),
+        ("applies a label", apply(NAMESPACE, &json!({ "labels": { "tier": "apps" } }))),
         ("adds a label beside its own", merge(NAMESPACE, mixed)),
-        ("replaces without a label", replace(NAMESPACE, json!({}), kept_annotations)),
+        ("replaces without a label", replace(NAMESPACE, &json!({}), &kept_annotations)),
         ("begins like its label", label(NAMESPACE, "pod-security.kubernetes.io.a/enforce", "x")),
         ("ends like its label", label(NAMESPACE, "a.pod-security.kubernetes.io/enforce", "x")),
         ("adds an annotation", annotation(NAMESPACE, "a", "b")),
         ("changes an annotation", annotation(NAMESPACE, "note", "mine")),
         ("removes an annotation", annotation(NAMESPACE, "note", ())),
-        ("replaces without annotations", replace(NAMESPACE, json!({ "team": "shop" }), json!({}))),
+        ("replaces without annotations", replace(NAMESPACE, &kept_labels, &json!({}))),
         ("writes what people write", annotation(NAMESPACE, "podfence.dev/wish", "never")),
         ("ends like its annotation", annotation(NAMESPACE, "a.state.podfence.dev/phase", "x")),
         ("state as a label", label(NAMESPACE, "state.podfence.dev/phase", "Held")),
         ("a level as an annotation", annotation(NAMESPACE, level, "restricted")),
         ("adds a finalizer", merge(NAMESPACE, finalizer)),
-        ("adds an owner", merge(NAMESPACE, owned)),
+        ("adds an owner", merge(NAMESPACE, with_owner)),
         ("its label through status", label(status, level, "privileged")),
         ("its state through status", annotation(status, "state.podfence.dev/phase", "Enforced")),
         ("writes the status", merge(status, json!({ "status": { "phase": "Active" } }))),
-        ("its label through finalize", replace(finalize, json!({}), json!({}))),
-        ("creates", create_namespace(json!({ "name": "new" }))),
-        ("creates with a generated name", create_namespace(json!({ "generateName": "new-" }))),
-        ("creates by apply", apply(new, json!({ "name": "new" }))),
+        ("its label through finalize", replace(finalize, &json!({}), &json!({}))),
+        ("creates", create_namespace(&json!({ "name": "new" }))),
+        ("creates with a generated name", create_namespace(&json!({ "generateName": "new-" }))),
+        ("creates by apply", apply(new, &json!({ "name": "new" }))),
         ("deletes", delete(NAMESPACE)),
     ]
 }
@@ -424,8 +438,6 @@ fn operator_on_policies() -> Vec<Row> {
 #[rustfmt::skip]
 fn denied_to_the_operator_on_policies() -> Vec<Row> {
     let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" });
-    let mut another = policy();
-    another["metadata"]["name"] = json!("another");
     vec![
         ("removes another finalizer", finalizers(&["podfence.dev/labels"])),
         ("adds another finalizer", finalizers(&["podfence.dev/labels", BACKUP, "example.com/b"])),
@@ -435,7 +447,7 @@ fn denied_to_the_operator_on_policies() -> Vec<Row> {
         ("removes a label", label(POLICY, "team", ())),
         ("adds an annotation", annotation(POLICY, "a", "b")),
         ("adds an owner", merge(POLICY, json!({ "metadata": { "ownerReferences": [owner] } }))),
-        ("creates", create(POLICIES, another)),
+        ("creates", create(POLICIES, policy("another"))),
         ("deletes", delete(POLICY)),
     ]
 }
@@ -449,9 +461,9 @@ fn ordinary_requests() -> Vec<Row> {
     let kept = json!({ "state.podfence.dev/phase": "Held" });
     let finalizer = json!({ "metadata": { "finalizers": [BACKUP] } });
     vec![
-        ("creates", create_namespace(json!({ "name": "new", "labels": { "team": "shop" } }))),
-        ("creates with a generated name", create_namespace(json!({ "generateName": "new-" }))),
-        ("creates by apply", apply("/api/v1/namespaces/new", json!({ "name": "new" }))),
+        ("creates", create_namespace(&json!({ "name": "new", "labels": { "team": "shop" } }))),
+        ("creates with a generated name", create_namespace(&json!({ "generateName": "new-" }))),
+        ("creates by apply", apply("/api/v1/namespaces/new", &json!({ "name": "new" }))),
         ("adds a label", label(NAMESPACE, "tier", "apps")),
         ("removes a label", label(NAMESPACE, "team", ())),
         ("sets a level", label(NAMESPACE, level, "restricted")),
@@ -462,11 +474,11 @@ fn ordinary_requests() -> Vec<Row> {
         ("ends like state", annotation(NAMESPACE, "a.state.podfence.dev/phase", "Enforced")),
         ("a label like state", label(NAMESPACE, "state.podfence.dev/phase", "Enforced")),
         ("writes the state that is", annotation(NAMESPACE, "state.podfence.dev/phase", "Held")),
-        ("replaces and keeps the state", replace(NAMESPACE, json!({}), kept.clone())),
+        ("replaces and keeps the state", replace(NAMESPACE, &json!({}), &kept)),
         ("adds a finalizer", merge(NAMESPACE, finalizer)),
         ("writes the status", merge(status, json!({ "status": { "phase": "Active" } }))),
         ("a label through status", label(status, "tier", "apps")),
-        ("finalizes and keeps the state", replace(finalize, json!({}), kept)),
+        ("finalizes and keeps the state", replace(finalize, &json!({}), &kept)),
         ("deletes", delete(NAMESPACE)),
     ]
 }
@@ -490,16 +502,16 @@ fn requests_on_state() -> Vec<Row> {
         ("removes", annotation(NAMESPACE, there, ())),
         ("removes all annotations", merge(NAMESPACE, none)),
         ("adds among others", merge(NAMESPACE, mixed)),
-        ("applies", apply(NAMESPACE, json!({ "annotations": changed.clone() }))),
-        ("replaces without it", replace(NAMESPACE, json!({}), json!({}))),
+        ("applies", apply(NAMESPACE, &json!({ "annotations": changed }))),
+        ("replaces without it", replace(NAMESPACE, &json!({}), &json!({}))),
         ("adds through status", annotation(status, added, "apps")),
         ("changes through status", annotation(status, there, "Enforced")),
         ("removes through status", annotation(status, there, ())),
-        ("changes through finalize", replace(finalize, json!({}), changed)),
-        ("removes through finalize", replace(finalize, json!({}), json!({}))),
-        ("creates with it", create_namespace(named.clone())),
-        ("creates with it and a generated name", create_namespace(generated)),
-        ("creates with it by apply", apply(new, named)),
+        ("changes through finalize", replace(finalize, &json!({}), &changed)),
+        ("removes through finalize", replace(finalize, &json!({}), &json!({}))),
+        ("creates with it", create_namespace(&named)),
+        ("creates with it and a generated name", create_namespace(&generated)),
+        ("creates with it by apply", apply(new, &named)),
     ]
 }
 
@@ -537,9 +549,7 @@ async fn the_admission_policies_let_through_and_refuse_exactly_this() -> anyhow:
 
     let who = "the operator as shipped";
     let operator = client_of(&lab, "podfence-system", "podfence-operator").await?;
-    let mut on_namespaces = operator_on_namespaces();
-    on_namespaces.pop();
-    check(&operator, who, &Allowed, &on_namespaces).await?;
+    check(&operator, who, &Allowed, &shipped_operator_on_namespaces()).await?;
     check(&operator, who, &Allowed, &operator_on_policies()).await?;
     let foreign = [("changes a label", label(NAMESPACE, "team", "other"))];
     check(&operator, who, &DeniedBy(CONFINE), &foreign).await?;
@@ -629,8 +639,7 @@ async fn the_installation_works_under_another_namespace() -> anyhow::Result<()> 
         Ok(())
     })
     .await?;
-    let mut own = operator_on_namespaces();
-    own.pop();
+    let own = shipped_operator_on_namespaces();
     check(
         &operator,
         "the operator in another namespace",
@@ -641,7 +650,8 @@ async fn the_installation_works_under_another_namespace() -> anyhow::Result<()> 
     lab.stop().await
 }
 
-/// The API server checks the expressions against the schemas after it took the policies, and says what it found there.
+/// The API server checks the expressions against the schemas after it took the policies, and says
+/// in their status what it found.
 async fn type_checks_pass(lab: &Lab) -> anyhow::Result<()> {
     for policy in [CONFINE, CONFINE_POLICIES, GUARD] {
         let path = "jsonpath={.status}";
@@ -650,10 +660,13 @@ async fn type_checks_pass(lab: &Lab) -> anyhow::Result<()> {
                 .kubectl(&["get", "validatingadmissionpolicy", policy, "-o", path])
                 .await?;
             let status: Value = serde_json::from_str(&output.stdout).context(output.stdout)?;
-            if status["observedGeneration"].is_null() {
+            if status.get("observedGeneration").is_none() {
                 bail!("{policy} is not checked yet: {status}");
             }
-            ensure!(status["typeChecking"] == json!({}), "{policy}: {status}");
+            ensure!(
+                status.get("typeChecking") == Some(&json!({})),
+                "{policy}: {status}"
+            );
             Ok(())
         })
         .await?;
