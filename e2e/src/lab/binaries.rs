@@ -66,10 +66,11 @@ async fn build(modules: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
         .kill_on_drop(true)
         .output()
         .await
-        .with_context(|| format!("failed to run {script:?}"))?;
+        .with_context(|| format!("failed to run {}", script.display()))?;
     ensure!(
         output.status.success(),
-        "{script:?} failed: {}",
+        "{} failed: {}",
+        script.display(),
         output.status
     );
     Ok(String::from_utf8(output.stdout)?

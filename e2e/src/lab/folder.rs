@@ -4,10 +4,8 @@ use std::{
     collections::BTreeSet,
     fs::{self, File},
     path::{Path, PathBuf},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
 use anyhow::Context as _;
@@ -19,6 +17,8 @@ const PREFIX: &str = "podfence-lab-";
 const LOCK: &str = "lock";
 /// Marks a folder that is kept for somebody to read.
 const KEPT: &str = "kept";
+/// How long it is kept: each holds some 100 MB, most of it etcd's log.
+const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Folders to remove when a signal ends this process, which runs no destructors.
 static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -26,7 +26,7 @@ static IN_USE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
 #[derive(Debug)]
 pub(super) struct Folder {
     path: PathBuf,
-    keep: AtomicBool,
+    keep: bool,
     _lock: File,
 }
 
@@ -47,7 +47,7 @@ impl Folder {
         in_use(|folders| folders.insert(path.clone()));
         Ok(Self {
             path,
-            keep: AtomicBool::new(false),
+            keep: false,
             _lock: lock,
         })
     }
@@ -57,12 +57,8 @@ impl Folder {
     }
 
     /// Leaves the folder where it is when this value is dropped.
-    pub(super) fn keep(&self) {
-        self.keep.store(true, Ordering::Relaxed);
-    }
-
-    pub(super) fn is_kept(&self) -> bool {
-        self.keep.load(Ordering::Relaxed)
+    pub(super) fn keep(&mut self) {
+        self.keep = true;
     }
 
     /// The last lines of every log in the folder.
@@ -80,7 +76,7 @@ impl Folder {
         path.parent()
             .map_or(Ok(()), fs::create_dir_all)
             .and_then(|()| fs::write(&path, content))
-            .with_context(|| format!("failed to write {path:?}"))?;
+            .with_context(|| format!("failed to write {}", path.display()))?;
         Ok(path)
     }
 }
@@ -88,7 +84,7 @@ impl Folder {
 impl Drop for Folder {
     fn drop(&mut self) {
         in_use(|folders| folders.remove(&self.path));
-        let result = if self.is_kept() {
+        let result = if self.keep {
             fs::write(self.path.join(KEPT), "")
         } else {
             fs::remove_dir_all(&self.path)
@@ -128,7 +124,9 @@ fn remove_leftovers(parent: &Path) {
         let Some(lock) = ours.then(|| File::open(path.join(LOCK)).ok()).flatten() else {
             continue;
         };
-        if !path.join(KEPT).exists() && lock.try_lock().is_ok() {
+        let kept = path.join(KEPT).metadata().and_then(|kept| kept.modified());
+        let wanted = kept.is_ok_and(|since| since.elapsed().is_ok_and(|age| age < KEPT_FOR));
+        if !wanted && lock.try_lock().is_ok() {
             let _ = fs::remove_dir_all(path);
         }
     }
@@ -136,12 +134,14 @@ fn remove_leftovers(parent: &Path) {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     #[test]
     fn a_folder_goes_with_its_owner_unless_it_is_kept() {
         let gone = Folder::create().unwrap();
-        let kept = Folder::create().unwrap();
+        let mut kept = Folder::create().unwrap();
         kept.keep();
         let paths = (gone.path().to_owned(), kept.path().to_owned());
         assert!(gone.write("pki/ca.crt", "x").unwrap().exists());

@@ -15,15 +15,17 @@
 //! are built from Go modules by `e2e/cluster/build`. A lab takes about five seconds and 700 MB, and any
 //! number of them run side by side: each has its own ports, keys and folder.
 //!
-//! A lab that is dropped is killed; `supervisor` says why no process outlives its test, however that ends. Its
-//! folder is removed, unless the test panics or [`Lab::keep_folder`] was called: then it is kept, and its path and
-//! the ends of all logs are printed.
+//! A story that succeeds ends with [`Lab::stop`], which removes the lab's folder. A lab that is dropped without it is
+//! a failure's, by a panic or by `?`: its processes are killed, its folder is kept, and the folder's path and the ends
+//! of all logs are printed. `supervisor` says why no process outlives its test, however that ends.
 //!
 //! Nodes will be one more file here, `node.rs` (containerd and kubelet), planned from the same
 //! [`Credentials`](credentials) and started after the API server is ready.
 
 mod access;
+mod admission;
 mod apiserver;
+mod audit;
 mod binaries;
 mod builder;
 mod certificates;
@@ -51,20 +53,21 @@ use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::{Api, Client, ResourceExt as _, api::PostParams};
 use tokio::sync::Mutex;
 
-use self::{
-    binaries::Binaries,
-    credentials::Credentials,
-    folder::Folder,
-    health::PortTaken,
-    plan::{Plan, Processes},
-};
 pub use self::{
+    audit::{AuditEvent, AuditLog, AuditMark, AuditObject, AuditStatus, AuditUser},
     binaries::KubernetesVersion,
     builder::{LabBuilder, PodSecurityConfiguration, PodSecurityDefault, PodSecurityExemptions},
     certificates::{Authority, Identity},
     kubeconfig::Credential,
     kubectl::KubectlOutput,
     process::{Process, Program},
+};
+use self::{
+    binaries::Binaries,
+    credentials::Credentials,
+    folder::Folder,
+    health::PortTaken,
+    plan::{Plan, Processes},
 };
 use crate::eventually;
 
@@ -98,6 +101,7 @@ pub struct Lab {
     credentials: Credentials,
     kubectl: PathBuf,
     kubeconfigs: AtomicUsize,
+    succeeded: bool,
     folder: Folder,
 }
 
@@ -153,6 +157,7 @@ impl Lab {
             credentials,
             kubectl: binaries.kubectl.clone(),
             kubeconfigs: AtomicUsize::new(0),
+            succeeded: false,
             folder,
         })
     }
@@ -187,11 +192,6 @@ impl Lab {
         self.folder.path()
     }
 
-    /// Keeps the folder when the lab ends and prints where it is, as after a panic.
-    pub fn keep_folder(&self) {
-        self.folder.keep();
-    }
-
     /// Creates a namespace and, where the controller manager runs, waits until pods can be created in it.
     ///
     /// # Errors
@@ -208,6 +208,12 @@ impl Lab {
             .await?;
         }
         Ok(created)
+    }
+
+    /// The audit log of the API server: every write, by whom and how it ended.
+    #[must_use]
+    pub fn audit(&self) -> AuditLog {
+        AuditLog::new(self.plan.apiserver.audit_log(), self.client())
     }
 
     /// The process of etcd, to stop and continue it by signals.
@@ -273,7 +279,7 @@ impl Lab {
         self.start_apiserver().await
     }
 
-    /// Asks every process to end, users first, and removes the folder.
+    /// Asks every process to end, users first, and removes the folder: the end of a story that succeeded.
     ///
     /// # Errors
     ///
@@ -284,16 +290,15 @@ impl Lab {
         for process in processes.into_iter().flatten().chain([&self.etcd]) {
             process.stop(STOP_GRACE).await?;
         }
+        self.succeeded = true;
         Ok(())
     }
 }
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if !self.succeeded {
             self.folder.keep();
-        }
-        if self.folder.is_kept() {
             eprintln!(
                 "lab kept in {}\n{}",
                 self.folder.path().display(),

@@ -76,7 +76,7 @@ impl Program {
             .create(true)
             .append(true)
             .open(log)
-            .with_context(|| format!("failed to open the log {log:?}"))?;
+            .with_context(|| format!("failed to open the log {}", log.display()))?;
         let errors = output.try_clone()?;
         let supervised = supervisor::start(&self.path, |command| {
             command
