@@ -156,14 +156,28 @@ mod tests {
     #[test]
     fn the_folder_of_a_killed_owner_is_removed_and_one_in_use_is_not() {
         let in_use = Folder::create().unwrap();
-        let leftover = tempfile::Builder::new()
+        let leftover = abandoned(None);
+        let forgotten = abandoned(Some(SystemTime::now() - KEPT_FOR));
+        drop(Folder::create().unwrap());
+        assert!(!leftover.exists() && !forgotten.exists());
+        assert!(in_use.path().exists());
+    }
+
+    /// A folder without an owner, kept since then.
+    fn abandoned(kept: Option<SystemTime>) -> PathBuf {
+        let path = tempfile::Builder::new()
             .prefix(PREFIX)
             .tempdir()
             .unwrap()
             .keep();
-        File::create(leftover.join(LOCK)).unwrap();
-        drop(Folder::create().unwrap());
-        assert!(!leftover.exists());
-        assert!(in_use.path().exists());
+        if let Some(since) = kept {
+            File::create(path.join(KEPT))
+                .unwrap()
+                .set_modified(since)
+                .unwrap();
+        }
+        // Last: with the lock file there, other tests' labs may remove it already.
+        File::create(path.join(LOCK)).unwrap();
+        path
     }
 }
