@@ -59,6 +59,10 @@ rules:
   - apiGroups: [""]
     resources: [namespaces, namespaces/status, namespaces/finalize]
     verbs: [get, list, watch, create, update, patch, delete]
+  # Everything on policies but the one right that lets through.
+  - apiGroups: [podfence.dev]
+    resources: [namespacepolicies]
+    verbs: [get, list, watch, create, update, patch]
 ---
 apiVersion: rbac.authorization.k8s.io/v1
 kind: ClusterRoleBinding
