@@ -1,0 +1,640 @@
+//! The truth table of conditions, the bounds of a status, and that equal input gives equal bytes.
+
+mod world;
+
+use k8s_openapi::jiff::Timestamp;
+use podfence_crd::{NamespacePolicyStatus, Phase};
+use podfence_plan::{Outcome, Policy, PolicyView, Profile, Subject, Unseen, Unusable, plan_status};
+use podfence_workload::Kind;
+use serde_json::{Value, json};
+use world::{
+    ENFORCE, World, at, baseline_spec, clean_spec, deployment, pod, privileged_spec, profile,
+};
+
+fn restricted() -> Profile {
+    profile("restricted:v1.34", "restricted:latest", "restricted:latest")
+}
+
+fn policy(profile: Profile, change: Value) -> Policy {
+    let mut metadata = json!({"name": "apps", "uid": "uid-apps", "generation": 7,
+        "creationTimestamp": "2026-06-01T00:00:00Z"});
+    let mut spec = json!({"profileRef": {"name": "restricted"}, "namespaceSelector": {}});
+    for (key, value) in change.as_object().expect("an object") {
+        match key.as_str() {
+            "deletionTimestamp" => metadata[key] = value.clone(),
+            _ => spec[key] = value.clone(),
+        }
+    }
+    let object = serde_json::from_value(json!({"apiVersion": "podfence.dev/v1alpha1",
+        "kind": "NamespacePolicy", "metadata": metadata, "spec": spec}))
+    .expect("a policy");
+    Policy::compile(&object, profile).expect("a usable policy")
+}
+
+/// How far `shop` is under a policy, after `change`.
+fn outcome(profile: Profile, spec: Value, change: impl FnOnce(&mut World)) -> Outcome {
+    let mut world = World::with_policy(profile, spec);
+    change(&mut world);
+    world.settle().expect("won")
+}
+
+/// The conditions in the notation of the table: `Ready=True/Succeeded`.
+fn shown(status: &NamespacePolicyStatus) -> Vec<String> {
+    status
+        .conditions
+        .iter()
+        .map(|it| format!("{}={}/{}", it.type_, it.status, it.reason))
+        .collect()
+}
+
+struct Row {
+    situation: &'static str,
+    subject: Result<Policy, Unusable>,
+    won: Vec<Outcome>,
+    lost: Vec<(&'static str, &'static str)>,
+    pending: usize,
+    unseen: Vec<Unseen>,
+    want: [&'static str; 5],
+}
+
+impl Row {
+    fn new(
+        situation: &'static str,
+        policy: Policy,
+        won: Vec<Outcome>,
+        want: [&'static str; 5],
+    ) -> Self {
+        let (lost, unseen) = (Vec::new(), Vec::new());
+        Self {
+            situation,
+            subject: Ok(policy),
+            won,
+            lost,
+            pending: 0,
+            unseen,
+            want,
+        }
+    }
+
+    fn status(&self) -> NamespacePolicyStatus {
+        let won: Vec<_> = self.won.iter().map(|outcome| ("shop", outcome)).collect();
+        plan_status(&PolicyView {
+            now: at("2026-11-20T12:00:00Z"),
+            subject: match &self.subject {
+                Ok(policy) => Subject::Policy(policy),
+                Err(unusable) => Subject::Unusable(unusable),
+            },
+            won: &won,
+            lost: &self.lost,
+            pending: self.pending,
+            unseen: &self.unseen,
+            previous: None,
+        })
+    }
+}
+
+/// Columns: Ready, Reconciling or Stalled (`-` when neither is there), Enforced,
+/// PodSecurityCompliant, ReportComplete.
+#[allow(clippy::too_many_lines)] // A table.
+fn table() -> Vec<Row> {
+    let soaked = || json!({"rollout": {"soak": "0s"}});
+    let plain = || policy(restricted(), json!({}));
+    let clean = |world: &mut World| world.add(deployment("web", 1, clean_spec()));
+    let violating = |world: &mut World| world.add(deployment("web", 1, baseline_spec()));
+    let label = |key: &'static str, value: &'static str| {
+        move |world: &mut World| world.namespace.set_label("kubectl-label", key, Some(value))
+    };
+    let enforced = || outcome(restricted(), soaked(), clean);
+    let forbidden = || Unseen::Forbidden {
+        resource: "daemonsets.apps".into(),
+    };
+    let done = "Ready=True/Succeeded";
+    let (compliant, complete) = (
+        "PodSecurityCompliant=True/Compliant",
+        "ReportComplete=True/Complete",
+    );
+    let violates = "PodSecurityCompliant=False/ViolatingWorkloads";
+    vec![
+        Row::new(
+            "no namespace matched",
+            plain(),
+            vec![],
+            [
+                "Ready=True/NoNamespacesMatched",
+                "-",
+                "Enforced=True/NoNamespacesMatched",
+                "PodSecurityCompliant=True/NoNamespacesMatched",
+                complete,
+            ],
+        ),
+        Row {
+            lost: vec![("shop", "other")],
+            ..Row::new(
+                "superseded everywhere",
+                plain(),
+                vec![],
+                [
+                    "Ready=True/Superseded",
+                    "-",
+                    "Enforced=True/Superseded",
+                    "PodSecurityCompliant=True/Superseded",
+                    complete,
+                ],
+            )
+        },
+        Row {
+            lost: vec![("web", "other")],
+            ..Row::new(
+                "superseded somewhere",
+                plain(),
+                vec![enforced()],
+                [done, "-", "Enforced=True/AtTarget", compliant, complete],
+            )
+        },
+        Row::new(
+            "enforced",
+            plain(),
+            vec![enforced()],
+            [done, "-", "Enforced=True/AtTarget", compliant, complete],
+        ),
+        Row::new(
+            "stricter kept",
+            plain(),
+            vec![outcome(
+                profile("baseline:v1.34", "", ""),
+                soaked(),
+                label(ENFORCE, "restricted"),
+            )],
+            [done, "-", "Enforced=True/AtTarget", compliant, complete],
+        ),
+        Row::new(
+            "soaking",
+            plain(),
+            vec![outcome(restricted(), json!({}), clean)],
+            [done, "-", "Enforced=False/Soaking", compliant, complete],
+        ),
+        Row::new(
+            "held",
+            plain(),
+            vec![outcome(restricted(), soaked(), violating)],
+            [
+                done,
+                "-",
+                "Enforced=False/ViolatingWorkloads",
+                violates,
+                complete,
+            ],
+        ),
+        Row::new(
+            "the API server disagrees",
+            plain(),
+            vec![outcome(restricted(), soaked(), |world| {
+                world.admission =
+                    vec!["failed to list pods while checking new PodSecurity enforce level".into()];
+            })],
+            [
+                done,
+                "-",
+                "Enforced=False/AdmissionDisagrees",
+                compliant,
+                complete,
+            ],
+        ),
+        Row::new(
+            "enforced and violated",
+            plain(),
+            vec![outcome(
+                restricted(),
+                json!({"rollout": {"strategy": "Immediate"}}),
+                violating,
+            )],
+            [done, "-", "Enforced=True/AtTarget", violates, complete],
+        ),
+        Row::new(
+            "excepted",
+            plain(),
+            vec![outcome(
+                restricted(),
+                json!({"rollout": {"strategy": "Immediate"}, "exceptions": [{"name": "web",
+                "workloadSelector": {"matchLabels": {"app": "web"}}, "reason": "SEC-1",
+                "checks": ["hostPorts"], "expiresAt": "2027-01-01T00:00:00Z"}]}),
+                |world| {
+                    let mut spec = clean_spec();
+                    spec["containers"][0]["ports"] = json!([{"containerPort": 80, "hostPort": 80}]);
+                    world.add(deployment("web", 1, spec));
+                },
+            )],
+            [done, "-", "Enforced=True/AtTarget", compliant, complete],
+        ),
+        Row::new(
+            "yielded",
+            plain(),
+            vec![outcome(restricted(), soaked(), label(ENFORCE, "baseline"))],
+            [
+                "Ready=False/Yielded",
+                "-",
+                "Enforced=False/Yielded",
+                compliant,
+                complete,
+            ],
+        ),
+        Row::new(
+            "contended",
+            plain(),
+            vec![outcome(restricted(), soaked(), |world| {
+                for _ in 0..2 {
+                    world.settle();
+                    world.namespace.set_label("anybody", ENFORCE, None);
+                }
+            })],
+            [
+                "Ready=False/Contended",
+                "-",
+                "Enforced=False/Contended",
+                compliant,
+                complete,
+            ],
+        ),
+        Row::new(
+            "an invalid label",
+            plain(),
+            vec![outcome(
+                profile("baseline:v1.34", "", ""),
+                soaked(),
+                label(ENFORCE, "foo"),
+            )],
+            [done, "-", "Enforced=True/AtTarget", compliant, complete],
+        ),
+        Row::new(
+            "exempt",
+            plain(),
+            vec![outcome(restricted(), soaked(), |world| {
+                world.admission = vec![
+                    "namespace \"shop\" is exempt from Pod Security, and the policy \
+                (enforce=restricted:v1.34) will be ignored"
+                        .into(),
+                ];
+            })],
+            [done, "-", "Enforced=False/Exempt", compliant, complete],
+        ),
+        Row::new(
+            "dry run",
+            policy(restricted(), json!({"rollout": {"strategy": "DryRun"}})),
+            vec![outcome(
+                restricted(),
+                json!({"rollout": {"strategy": "DryRun"}}),
+                violating,
+            )],
+            [
+                "Ready=True/DryRun",
+                "-",
+                "Enforced=False/ViolatingWorkloads",
+                violates,
+                complete,
+            ],
+        ),
+        Row::new(
+            "suspended",
+            policy(restricted(), json!({"suspend": true})),
+            vec![outcome(restricted(), json!({"suspend": true}), clean)],
+            [
+                "Ready=True/Suspended",
+                "-",
+                "Enforced=False/Suspended",
+                compliant,
+                complete,
+            ],
+        ),
+        Row::new(
+            "profile missing",
+            policy(Profile::Missing, json!({})),
+            vec![outcome(Profile::Missing, json!({}), clean)],
+            [
+                "Ready=False/ProfileMissing",
+                "Stalled=True/ProfileMissing",
+                "Enforced=Unknown/ProfileMissing",
+                "PodSecurityCompliant=Unknown/ProfileMissing",
+                "ReportComplete=Unknown/ProfileMissing",
+            ],
+        ),
+        Row::new(
+            "profile invalid",
+            policy(Profile::Invalid("empty".into()), json!({})),
+            vec![outcome(Profile::Invalid("empty".into()), json!({}), clean)],
+            [
+                "Ready=False/ProfileInvalid",
+                "Stalled=True/ProfileInvalid",
+                "Enforced=Unknown/ProfileInvalid",
+                "PodSecurityCompliant=Unknown/ProfileInvalid",
+                "ReportComplete=Unknown/ProfileInvalid",
+            ],
+        ),
+        Row {
+            subject: Err(Unusable {
+                error: "spec.namespaceSelector: odd".into(),
+                generation: 7,
+            }),
+            ..Row::new(
+                "policy unusable",
+                plain(),
+                vec![],
+                [
+                    "Ready=False/PolicyInvalid",
+                    "Stalled=True/PolicyInvalid",
+                    "Enforced=Unknown/PolicyInvalid",
+                    "PodSecurityCompliant=Unknown/PolicyInvalid",
+                    "ReportComplete=Unknown/PolicyInvalid",
+                ],
+            )
+        },
+        Row::new(
+            "being deleted",
+            policy(
+                restricted(),
+                json!({"deletionTimestamp": "2026-11-20T11:00:00Z"}),
+            ),
+            vec![],
+            [
+                "Ready=False/Terminating",
+                "Reconciling=True/Terminating",
+                "Enforced=Unknown/Terminating",
+                "PodSecurityCompliant=Unknown/Terminating",
+                "ReportComplete=Unknown/Terminating",
+            ],
+        ),
+        Row {
+            pending: 3,
+            ..Row::new(
+                "under way",
+                plain(),
+                vec![enforced()],
+                [
+                    "Ready=Unknown/Progressing",
+                    "Reconciling=True/Progressing",
+                    "Enforced=Unknown/Progressing",
+                    "PodSecurityCompliant=Unknown/Progressing",
+                    "ReportComplete=Unknown/Progressing",
+                ],
+            )
+        },
+        Row::new(
+            "a write failed",
+            plain(),
+            vec![Outcome {
+                failure: Some("the server is on fire".into()),
+                ..enforced()
+            }],
+            [
+                "Ready=False/ApplyFailed",
+                "Reconciling=True/ProgressingWithRetry",
+                "Enforced=False/AtTarget",
+                compliant,
+                complete,
+            ],
+        ),
+        Row {
+            unseen: vec![forbidden()],
+            ..Row::new(
+                "a kind is forbidden, labels are in place",
+                plain(),
+                vec![enforced()],
+                [
+                    done,
+                    "-",
+                    "Enforced=True/AtTarget",
+                    "PodSecurityCompliant=Unknown/Forbidden",
+                    "ReportComplete=False/Forbidden",
+                ],
+            )
+        },
+        Row {
+            unseen: vec![forbidden()],
+            ..Row::new(
+                "a kind is forbidden, labels are not",
+                plain(),
+                vec![outcome(restricted(), soaked(), |world| {
+                    world.unseen = vec![forbidden()]
+                })],
+                [
+                    done,
+                    "-",
+                    "Enforced=False/Forbidden",
+                    "PodSecurityCompliant=Unknown/Forbidden",
+                    "ReportComplete=False/Forbidden",
+                ],
+            )
+        },
+        Row {
+            unseen: vec![forbidden()],
+            ..Row::new(
+                "a kind is forbidden, another violates",
+                plain(),
+                vec![outcome(restricted(), soaked(), violating)],
+                [
+                    done,
+                    "-",
+                    "Enforced=False/ViolatingWorkloads",
+                    violates,
+                    "ReportComplete=False/Forbidden",
+                ],
+            )
+        },
+        Row::new(
+            "an unreadable object",
+            plain(),
+            vec![outcome(restricted(), soaked(), |world| {
+                world
+                    .workloads
+                    .malformed(Kind::Pod, "odd", "spec: not an object".into());
+            })],
+            [
+                done,
+                "-",
+                "Enforced=False/MalformedObject",
+                "PodSecurityCompliant=Unknown/MalformedObject",
+                "ReportComplete=False/MalformedObject",
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn truth_table() {
+    for row in table() {
+        let status = row.status();
+        let got = shown(&status);
+        let want: Vec<_> = row.want.iter().filter(|it| **it != "-").copied().collect();
+        assert_eq!(got, want, "{}", row.situation);
+        assert_eq!(status.observed_generation, 7, "{}", row.situation);
+        for condition in &status.conditions {
+            assert_eq!(condition.observed_generation, Some(7), "{}", row.situation);
+            assert!(
+                !condition.message.is_empty(),
+                "{}: {}",
+                row.situation,
+                condition.type_
+            );
+        }
+    }
+}
+
+#[test]
+fn the_documented_table_is_this_one() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/conditions.md");
+    let document = std::fs::read_to_string(path).expect("docs/conditions.md");
+    let documented: Vec<_> = document
+        .lines()
+        .filter(|line| line.starts_with("| ") && line.contains("Ready"))
+        .filter(|line| !line.starts_with("| Situation"))
+        .collect();
+    let rows: Vec<_> = table()
+        .iter()
+        .map(|row| {
+            format!(
+                "| {} | {} |",
+                row.situation,
+                row.want.map(|it| it.replace('-', "")).join(" | ")
+            )
+        })
+        .collect();
+    assert_eq!(
+        documented,
+        rows,
+        "docs/conditions.md differs; the rows should be:\n{}",
+        rows.join("\n")
+    );
+}
+
+#[test]
+fn kstatus_rules_hold_in_every_row() {
+    for row in table() {
+        let status = row.status();
+        let is = |kind: &str| {
+            status
+                .conditions
+                .iter()
+                .find(|it| it.type_ == kind)
+                .map(|it| it.status.clone())
+        };
+        let (ready, reconciling, stalled) = (is("Ready"), is("Reconciling"), is("Stalled"));
+        let situation = row.situation;
+        assert!(ready.is_some(), "{situation}: Ready is always there");
+        assert!(
+            reconciling.is_none() || stalled.is_none(),
+            "{situation}: never both"
+        );
+        for other in [&reconciling, &stalled].into_iter().flatten() {
+            assert_eq!(other, "True", "{situation}: present only when true");
+            assert_ne!(ready.as_deref(), Some("True"), "{situation}");
+        }
+        if ready.as_deref() == Some("Unknown") {
+            assert!(reconciling.is_some(), "{situation}");
+        }
+    }
+}
+
+fn view<'a>(
+    policy: &'a Policy,
+    won: &'a [(&'a str, &'a Outcome)],
+    previous: Option<&'a NamespacePolicyStatus>,
+    now: Timestamp,
+) -> PolicyView<'a> {
+    PolicyView {
+        now,
+        subject: Subject::Policy(policy),
+        won,
+        lost: &[],
+        pending: 0,
+        unseen: &[],
+        previous,
+    }
+}
+
+#[test]
+fn transition_times_move_only_with_the_status() {
+    let policy = policy(restricted(), json!({}));
+    let soaking = outcome(restricted(), json!({}), |_| {});
+    let held = outcome(restricted(), json!({}), |world| {
+        world.add(pod("web", privileged_spec()))
+    });
+    let (first, later) = (at("2026-11-20T12:00:00Z"), at("2026-11-20T13:00:00Z"));
+    let won = [("shop", &soaking)];
+    let before = plan_status(&view(&policy, &won, None, first));
+    let same = plan_status(&view(&policy, &won, Some(&before), later));
+    assert_eq!(before, same, "nothing changed, so nothing is written");
+    let won = [("shop", &held)];
+    let after = plan_status(&view(&policy, &won, Some(&before), later));
+    for condition in &after.conditions {
+        let moved = condition.last_transition_time.0 == later;
+        assert_eq!(
+            moved,
+            condition.type_ == "PodSecurityCompliant",
+            "{condition:?}"
+        );
+    }
+}
+
+#[test]
+fn bounded_complete_and_independent_of_order() {
+    let policy = policy(restricted(), json!({}));
+    let long = "w".repeat(250);
+    let held = outcome(restricted(), json!({}), |world| {
+        for number in 0..40 {
+            world.add(deployment(
+                &format!("{long}-{number:02}"),
+                1,
+                privileged_spec(),
+            ));
+        }
+    });
+    let enforced = outcome(restricted(), json!({"rollout": {"soak": "0s"}}), |_| {});
+    let names: Vec<_> = (0..2000)
+        .map(|number| format!("{}-{number:04}", "n".repeat(58)))
+        .collect();
+    let mut won: Vec<_> = names
+        .iter()
+        .enumerate()
+        .map(|(number, name)| {
+            (
+                name.as_str(),
+                if number % 2 == 0 { &held } else { &enforced },
+            )
+        })
+        .collect();
+    let now = at("2026-11-20T12:00:00Z");
+    let status = plan_status(&view(&policy, &won, None, now));
+    let bytes = serde_json::to_vec(&status).expect("serialises");
+    assert!(bytes.len() < 64 * 1024, "{} bytes", bytes.len());
+    assert_eq!(status.namespaces.len(), 50);
+    assert_eq!(status.truncated.namespaces, 1950);
+    assert!(
+        status
+            .namespaces
+            .iter()
+            .all(|entry| entry.phase == Phase::Held),
+        "worst first"
+    );
+    assert!(
+        status
+            .namespaces
+            .iter()
+            .all(|entry| entry.violating_workloads == 40)
+    );
+    let summary = status.summary;
+    assert_eq!(summary.namespaces_matched, 2000);
+    assert_eq!(
+        summary.namespaces_enforced
+            + summary.namespaces_soaking
+            + summary.namespaces_held
+            + summary.namespaces_conflicting,
+        2000,
+        "the counts add up"
+    );
+    assert_eq!(
+        (summary.workloads_checked, summary.workloads_violating),
+        (40_000, 40_000)
+    );
+    won.reverse();
+    let reversed = plan_status(&view(&policy, &won, None, now));
+    assert_eq!(bytes, serde_json::to_vec(&reversed).expect("serialises"));
+}
