@@ -116,6 +116,12 @@ impl JsonSchema for Reason {
     }
 }
 
+/// What a condition's type may be: a qualified name.
+const CONDITION_TYPE: &str = concat!(
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?",
+    r"(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+);
+
 /// The schema of `status.conditions`, with the bounds of `meta/v1 Condition` that the type of
 /// `k8s-openapi` leaves out (apimachinery `pkg/apis/meta/v1/types.go`).
 pub(crate) fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
@@ -133,11 +139,11 @@ pub(crate) fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
                     "type": "string",
                     "description": "What the condition speaks of.",
                     "maxLength": 316,
-                    "pattern": r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])$",
+                    "pattern": CONDITION_TYPE,
                 },
                 "status": {
                     "type": "string",
-                    "description": "Whether it is so. Unknown is said when something could not be seen.",
+                    "description": "Whether it is so; Unknown when something could not be seen.",
                     "enum": ["True", "False", "Unknown"],
                 },
                 "reason": {
@@ -149,7 +155,7 @@ pub(crate) fn conditions_schema(_: &mut SchemaGenerator) -> Schema {
                 },
                 "message": {
                     "type": "string",
-                    "description": "Why, for people: with values, the worst offenders and what to do.",
+                    "description": "Why, for people: values, the worst offenders, what to do.",
                     "maxLength": 32768,
                 },
                 "observedGeneration": {

@@ -6,6 +6,10 @@
 
 // `KubeSchema` repeats each type inside a function, where `pub` reaches nobody.
 #![allow(unreachable_pub)]
+// Two columns of one type are no mistake, although their attributes look alike.
+#![allow(clippy::duplicated_attributes)]
+// `kubectl explain` prints the doc comments of the kinds as they are, backticks and all.
+#![allow(clippy::doc_markdown)]
 
 mod condition;
 mod duration;

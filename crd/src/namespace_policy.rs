@@ -23,8 +23,8 @@ use crate::selector::{LabelSelector, NO_POD_SECURITY_KEYS, NO_POD_SECURITY_KEYS_
     derive = "PartialEq",
     selectable = ".spec.profileRef.name",
     doc = "A NamespacePolicy brings every namespace that it matches to the Pod Security of a \
-           PolicyProfile without breaking running workloads, keeps it there, and reports what stands \
-           in the way.",
+           PolicyProfile without breaking running workloads, keeps it there, and reports what \
+           stands in the way.",
     printcolumn(
         name = "PROFILE",
         type_ = "string",
@@ -190,7 +190,8 @@ pub enum DeletionPolicy {
 #[x_kube(validation = Rule::new(
     "has(self.namespaceSelector) || \
      (has(self.workloadSelector.matchLabels) && self.workloadSelector.matchLabels.size() > 0) || \
-     (has(self.workloadSelector.matchExpressions) && self.workloadSelector.matchExpressions.size() > 0)")
+     (has(self.workloadSelector.matchExpressions) && \
+     self.workloadSelector.matchExpressions.size() > 0)")
     .message("workloadSelector must name a label, or namespaceSelector must be set: an exception \
               for every workload of every namespace would be another profile"))]
 pub struct Exception {

@@ -1,4 +1,4 @@
-//! `status` of a NamespacePolicy: counts, conditions and the namespaces that need attention. No I/O.
+//! `status` of a `NamespacePolicy`: counts, conditions, the namespaces that need attention. No I/O.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use podfence_podsecurity::CheckId;
@@ -10,8 +10,8 @@ use crate::level_version::LevelVersion;
 use crate::words::words;
 use crate::{MAX_STATUS_NAMESPACES, MAX_WORST_WORKLOADS};
 
-/// What Podfence did and saw for the policy. Only Podfence writes it. Counts are complete; lists are
-/// cut to the worst, and truncated says by how much.
+/// What Podfence did and saw for the policy. Only Podfence writes it. Counts are complete; lists
+/// are cut to the worst, and truncated says by how much.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 pub struct NamespacePolicyStatus {
@@ -172,9 +172,9 @@ pub struct ViolatingWorkload {
     pub checks: Vec<CheckId>,
 }
 
-/// Leaves out what cannot be read. After a downgrade of Podfence a status may hold a phase, a reason
-/// or a check of a newer one; that must not make the policy itself unreadable, and the whole status
-/// is written anew anyway.
+/// Leaves out what cannot be read. After a downgrade of Podfence a status may hold a phase, a
+/// reason or a check of a newer one; that must not make the policy itself unreadable, and the whole
+/// status is written anew anyway.
 fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NamespaceStatus>, D::Error> {
     let written = Vec::<serde_json::Value>::deserialize(deserializer)?;
     Ok(written

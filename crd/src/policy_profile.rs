@@ -19,7 +19,8 @@ use crate::level_version::LevelVersion;
     status = "PolicyProfileStatus",
     derive = "PartialEq",
     doc = "A PolicyProfile says what Pod Security a namespace should have. It does nothing by \
-           itself: a NamespacePolicy names the profile and says where it applies, and how to get there.",
+           itself: a NamespacePolicy names the profile and says where it applies, and how to get \
+           there.",
     printcolumn(
         name = "ENFORCE",
         type_ = "string",

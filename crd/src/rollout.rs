@@ -23,7 +23,8 @@ pub struct Rollout {
     /// even if it is gone again, starts the soak anew. Defaults to 24h.
     #[serde(default = "GoDuration::day")]
     #[x_kube(validation = Rule::new("duration(self) <= duration('8760h')")
-        .message("soak must be at most 8760h (a year); use strategy DryRun or suspend to wait longer"))]
+        .message("soak must be at most 8760h (a year); to wait longer, use strategy DryRun or \
+                  suspend"))]
     pub soak: GoDuration,
 
     /// What Guarded enforces while workloads violate the target. StrictestPassing enforces the

@@ -7,7 +7,8 @@ use crate::custom_resource_definitions;
 
 /// The messages of the rules that `object` breaks, each after the path of its field.
 ///
-/// Only rules are evaluated: patterns, bounds and required fields are tested against the API server.
+/// Only rules are evaluated. Patterns, bounds and required fields need a real API server, and are
+/// tested there.
 pub(crate) fn broken(object: &Value) -> Vec<String> {
     let definition = custom_resource_definitions()
         .into_iter()

@@ -78,12 +78,8 @@ fn visit(schema: &mut JSONSchemaProps, change: &mut impl FnMut(&mut JSONSchemaPr
     {
         visit(property, change);
     }
-    match &mut schema.items {
-        Some(JSONSchemaPropsOrArray::Schema(items)) => visit(items, change),
-        Some(JSONSchemaPropsOrArray::Schemas(items)) => {
-            items.iter_mut().for_each(|item| visit(item, change));
-        }
-        None => {}
+    if let Some(JSONSchemaPropsOrArray::Schema(items)) = &mut schema.items {
+        visit(items, change);
     }
     if let Some(JSONSchemaPropsOrBool::Schema(values)) = &mut schema.additional_properties {
         visit(values, change);

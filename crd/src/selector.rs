@@ -22,7 +22,8 @@ self.matchExpressions.all(e, !e.key.startsWith('pod-security.kubernetes.io/')))"
 
 /// What is said when [`NO_POD_SECURITY_KEYS`] fails.
 pub(crate) const NO_POD_SECURITY_KEYS_MESSAGE: &str = "namespaceSelector must not use \
-pod-security.kubernetes.io/* labels, because the policy itself changes them; select by another label";
+pod-security.kubernetes.io/* labels, because the policy itself changes them; select by another \
+label";
 
 /// A label's value (apimachinery `pkg/util/validation`, `IsValidLabelValue`). A pattern, because as
 /// rules over every value of every selector of every exception it would cost more than the API
@@ -132,8 +133,11 @@ mod tests {
 
     #[test]
     fn requirements_are_checked() {
-        let one = |key: &str, operator: &str, values: serde_json::Value| json!({ "matchExpressions": [{ "key": key, "operator": operator, "values": values }] });
-        let bare = |operator: &str| json!({ "matchExpressions": [{ "key": "tier", "operator": operator }] });
+        let only = |expression: serde_json::Value| json!({ "matchExpressions": [expression] });
+        let one = |key: &str, operator: &str, values: serde_json::Value| {
+            only(json!({ "key": key, "operator": operator, "values": values }))
+        };
+        let bare = |operator: &str| only(json!({ "key": "tier", "operator": operator }));
         check_policies(
             "/namespaceSelector",
             &[

@@ -1,5 +1,8 @@
 //! What holds for every field of every kind, checked on the definitions that the API server gets.
 
+// Clippy knows `#[test]` functions as tests, but not what they call.
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };

@@ -20,7 +20,7 @@ pub(crate) struct File {
 }
 
 const HEADER: &str = "\
-# Generated from the types in crd/src by `make crds`. Do not edit: a test compares this file with them.
+# Generated from the types in crd/src by `make crds`. Do not edit: a test compares it with them.
 ";
 
 /// Everything that is generated.

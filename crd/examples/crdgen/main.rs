@@ -1,7 +1,7 @@
 //! Writes the generated files of `config/crd` and `docs/reference`. I/O: writes files.
 //!
-//! Run it with `make crds`; `tests/generated.rs` fails when what it would write differs from what is
-//! there.
+//! Run it with `make crds`; `tests/generated.rs` fails when what it would write differs from what
+//! is there.
 
 mod files;
 mod reference;

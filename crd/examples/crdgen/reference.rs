@@ -1,4 +1,4 @@
-//! The reference of the API in Markdown, from the same definitions that the API server gets. No I/O.
+//! The reference of the API in Markdown, from the definitions that the API server gets. No I/O.
 
 use std::fmt::Write;
 
@@ -9,8 +9,8 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 /// All kinds, one table of fields each.
 pub(crate) fn markdown(definitions: &[CustomResourceDefinition]) -> String {
     let mut text = String::from(
-        "<!-- Generated from the types in crd/src by `make crds`. Do not edit: a test compares this \
-         file with them. -->\n\n# API reference\n\n\
+        "<!-- Generated from the types in crd/src by `make crds`. Do not edit: a test compares it \
+         with them. -->\n\n# API reference\n\n\
          What `kubectl explain` shows, in one page. A field marked **required** must be written; \
          every other may be left out.\n",
     );
