@@ -10,8 +10,8 @@ use podfence_podsecurity::{Level, Version};
 
 use crate::state::CleanSince;
 
-/// What a namespace shows at this moment, for one level.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The levels that something violates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Violated {
     /// Something violates baseline.
     pub baseline: bool,
@@ -38,21 +38,25 @@ pub(crate) struct Soak<'a> {
 }
 
 impl Soak<'_> {
-    /// The record as it is to be stored now. `stored` is what the namespace carries.
+    /// The record as it is to be stored now. `stored` is what the namespace carries, `violated` what
+    /// is violated now, `passing` what was violated by pods that came and went since the last plan:
+    /// those start the record again, from now.
     pub(crate) fn continue_from(
         self,
         stored: Option<&CleanSince>,
         violated: Violated,
+        passing: Violated,
     ) -> CleanSince {
         let stored = stored.filter(|stored| {
             stored.policy == self.policy && stored.uid == self.uid && stored.version == self.version
         });
-        let since = |level: Level, violated: bool| {
+        let since = |level: Level, violated: bool, passing: bool| {
             if violated || level > self.up_to {
                 return None;
             }
             let believed = stored
                 .and_then(|stored| stored.at(level))
+                .filter(|_| !passing)
                 .filter(|since| *since <= self.now)
                 .filter(|since| self.counted_from.is_none_or(|from| *since >= from));
             Some(believed.unwrap_or(self.now))
@@ -63,8 +67,8 @@ impl Soak<'_> {
             version: self.version,
             // What violates baseline violates restricted as well, but the reverse holds for the
             // record only if both are read from the same pods, so each is asked for itself.
-            baseline: since(Level::Baseline, violated.baseline),
-            restricted: since(Level::Restricted, violated.restricted),
+            baseline: since(Level::Baseline, violated.baseline, passing.baseline),
+            restricted: since(Level::Restricted, violated.restricted, passing.restricted),
         }
     }
 }
@@ -200,12 +204,42 @@ mod tests {
                 None,
             ),
         ] {
-            let next = soak.continue_from(stored, violated);
+            let next = soak.continue_from(stored, violated, none);
             assert_eq!(
                 (next.baseline, next.restricted),
                 (baseline, restricted),
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn what_came_and_went_starts_it_from_now() {
+        let (monday, now) = (at("2026-11-16T00:00:00Z"), at("2026-11-18T00:00:00Z"));
+        let version = Version::Latest;
+        let stored = CleanSince {
+            policy: "apps".into(),
+            uid: "u1".into(),
+            version,
+            baseline: Some(monday),
+            restricted: Some(monday),
+        };
+        let up_to = Level::Restricted;
+        let soak = Soak {
+            policy: "apps",
+            uid: "u1",
+            version,
+            up_to,
+            counted_from: None,
+            now,
+        };
+        let passing = Violated {
+            baseline: false,
+            restricted: true,
+        };
+        let next = soak.continue_from(Some(&stored), Violated::default(), passing);
+        assert_eq!((next.baseline, next.restricted), (Some(monday), Some(now)));
+        let next = soak.continue_from(Some(&stored), passing, passing);
+        assert_eq!((next.baseline, next.restricted), (Some(monday), None));
     }
 }

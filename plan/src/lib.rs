@@ -48,6 +48,7 @@ pub use outcome::Outcome;
 pub use ownership::{FIELD_MANAGER, Owners, Ownership};
 pub use policy::{FINALIZER, Policy, PolicyError, Profile, Targets};
 pub use precedence::{Policies, Unusable};
+pub use selector::SelectorError;
 pub use servers::{Servers, Unseen};
 pub use state::{Corrections, State};
 pub use status::{PolicyView, Subject, plan_profile_status, plan_status};

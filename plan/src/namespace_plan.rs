@@ -406,7 +406,10 @@ impl<'a, 'b> Planned<'a, 'b> {
             counted_from: context.ledger.counted_from(&policy.name, context.now),
             now: context.now,
         };
-        Some(soak.continue_from(state.clean_since.as_ref(), self.assessment.violated))
+        let Assessment {
+            violated, passing, ..
+        } = self.assessment;
+        Some(soak.continue_from(state.clean_since.as_ref(), violated, passing))
     }
 
     fn question(&self, target: LevelVersion) -> Question<'_> {
@@ -450,7 +453,7 @@ impl<'a, 'b> Planned<'a, 'b> {
         let counted_from = context.ledger.counted_from(&policy.name, context.now);
         state.is_empty()
             && self.assessment.empty
-            && !self.assessment.violated.restricted
+            && !self.assessment.passing.restricted
             && namespace.created > policy.created
             && counted_from.is_none_or(|from| namespace.created >= from)
     }
@@ -527,6 +530,7 @@ impl<'a, 'b, 'c> Writing<'a, 'b, 'c> {
             disagreement: Vec::new(),
             events: Vec::new(),
         };
+        let live = &planned.governed.live;
         match planned.decision {
             Decision::AtTarget => {
                 writing.enforce = planned.target;
@@ -535,7 +539,12 @@ impl<'a, 'b, 'c> Writing<'a, 'b, 'c> {
                     writing.standing = Standing::new(Phase::Exempt, Reason::Exempt);
                 }
             }
-            Decision::Keep(standing) => writing.standing = standing,
+            Decision::Keep(standing) => {
+                writing.standing = standing;
+                if standing.phase == Phase::StricterKept && !live.invalid.is_empty() {
+                    writing.standing.reason = Reason::InvalidLabel;
+                }
+            }
             Decision::Write { to, tightens, then } => {
                 writing.enforce = Some(to);
                 writing.standing = then;

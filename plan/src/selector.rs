@@ -25,7 +25,7 @@ impl Labels for podfence_workload::Labels {
 
 /// Why a selector or a name pattern was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum SelectorError {
+pub enum SelectorError {
     /// The operator is none of In, NotIn, Exists and DoesNotExist.
     #[error(
         "matchExpressions: key {key:?} has the unknown operator {operator:?}; use In, NotIn, Exists or DoesNotExist"

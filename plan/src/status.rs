@@ -24,6 +24,9 @@ const MOST_NAMESPACES: usize = 50;
 /// whole stays below 64 KiB.
 const NAMESPACES_BYTES: usize = 44 * 1024;
 
+/// What an entry without workloads takes at most: a name of 63 characters, two pairs, two times.
+const BARE_ENTRY_BYTES: usize = 448;
+
 /// A policy as the status sees it.
 #[derive(Debug, Clone, Copy)]
 pub enum Subject<'a> {
@@ -126,24 +129,20 @@ fn summarize(won: &[(&str, &Outcome)]) -> Summary {
     summary
 }
 
-/// The worst namespaces, as many as fit. Where space runs short, a namespace is listed without its
-/// workloads rather than not at all.
+/// The worst namespaces. Where space runs short, a namespace is listed with fewer of its workloads
+/// rather than not at all.
 fn list_namespaces(won: &[(&str, &Outcome)]) -> Vec<NamespaceStatus> {
+    let shown = won.len().min(MOST_NAMESPACES);
     let mut left = NAMESPACES_BYTES;
-    let mut listed = Vec::new();
-    for (name, outcome) in won.iter().take(MOST_NAMESPACES) {
+    let mut listed = Vec::with_capacity(shown);
+    for (at, (name, outcome)) in won.iter().take(shown).enumerate() {
+        let reserved = (shown - at - 1) * BARE_ENTRY_BYTES;
         let mut entry = namespace_status(name, outcome);
         let mut bytes = serialized(&entry);
-        // What every entry after this one needs at least, so that the first ones do not use up the
-        // room of the last ones.
-        while bytes > left / 2 && !entry.worst.is_empty() {
-            entry.worst.pop();
+        while bytes + reserved > left && entry.worst.pop().is_some() {
             bytes = serialized(&entry);
         }
-        if bytes > left {
-            break;
-        }
-        left -= bytes;
+        left = left.saturating_sub(bytes);
         listed.push(entry);
     }
     listed

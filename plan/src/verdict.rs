@@ -270,7 +270,16 @@ impl<'a> Verdict<'a> {
             self.won.len(),
             list(&named, NAMED)
         );
-        say(Is::False, worst.reason, message)
+        let failed = worst.failure.is_some();
+        say(
+            Is::False,
+            if failed {
+                Reason::ApplyFailed
+            } else {
+                worst.reason
+            },
+            message,
+        )
     }
 
     fn compliant(&self) -> Finding {

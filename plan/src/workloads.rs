@@ -168,6 +168,8 @@ pub struct Assessment {
     pub newest_only: u32,
     /// What keeps the namespace from being clean, at the target's version.
     pub violated: Violated,
+    /// What pods violated that came and went since the last plan.
+    pub passing: Violated,
     /// Objects that could not be read, as `Kind/name`, sorted.
     pub malformed: Vec<String>,
     /// No live pod and no counted template.
@@ -190,6 +192,7 @@ impl Assessment {
                 baseline: true,
                 restricted: true,
             },
+            passing: Violated::default(),
             malformed: Vec::new(),
             empty: false,
         }
@@ -339,10 +342,7 @@ impl Workloads {
         now: Timestamp,
     ) -> Assessment {
         let mut assessment = Assessment {
-            violated: Violated {
-                baseline: false,
-                restricted: false,
-            },
+            violated: Violated::default(),
             malformed: self
                 .malformed
                 .keys()
@@ -354,7 +354,9 @@ impl Workloads {
         let newest = evaluator.newest_version();
         let mut sums: BTreeMap<WorkloadRef, Sum> = BTreeMap::new();
         for template in self.departed.drain(..) {
-            assessment.note(&evaluator, evaluator.violations(&template));
+            assessment
+                .passing
+                .note(&evaluator, evaluator.violations(&template));
         }
         for entry in self.entries.values_mut().flat_map(BTreeMap::values_mut) {
             entry.evaluate(&evaluator);
@@ -369,7 +371,7 @@ impl Workloads {
             if part == Part::FinishedPod {
                 continue;
             }
-            assessment.note(&evaluator, all);
+            assessment.violated.note(&evaluator, all);
             let excepted = if checks.is_empty() {
                 CheckSet::EMPTY
             } else {
@@ -421,12 +423,14 @@ impl Workloads {
     }
 }
 
-impl Assessment {
+impl Violated {
     fn note(&mut self, evaluator: &Evaluator, all: CheckSet) {
-        self.violated.baseline |= !evaluator.at_level(Level::Baseline, all).is_empty();
-        self.violated.restricted |= !evaluator.at_level(Level::Restricted, all).is_empty();
+        self.baseline |= !evaluator.at_level(Level::Baseline, all).is_empty();
+        self.restricted |= !evaluator.at_level(Level::Restricted, all).is_empty();
     }
+}
 
+impl Assessment {
     fn tally(&mut self, part: Part) -> &mut Tally {
         match part {
             Part::Pod => &mut self.pods,

@@ -8,7 +8,8 @@ use podfence_plan::{Outcome, Policy, PolicyView, Profile, Subject, Unseen, Unusa
 use podfence_workload::Kind;
 use serde_json::{Value, json};
 use world::{
-    ENFORCE, World, at, baseline_spec, clean_spec, deployment, pod, privileged_spec, profile,
+    ENFORCE, ENFORCE_VERSION, World, at, baseline_spec, clean_spec, deployment, pod,
+    privileged_spec, profile,
 };
 
 fn restricted() -> Profile {
@@ -229,7 +230,14 @@ fn table() -> Vec<Row> {
         Row::new(
             "yielded",
             plain(),
-            vec![outcome(restricted(), soaked(), label(ENFORCE, "baseline"))],
+            vec![outcome(restricted(), soaked(), |world| {
+                world
+                    .namespace
+                    .set_label("kubectl-label", ENFORCE, Some("baseline"));
+                world
+                    .namespace
+                    .set_label("kubectl-label", ENFORCE_VERSION, Some("v1.30"));
+            })],
             [
                 "Ready=False/Yielded",
                 "-",
@@ -387,7 +395,7 @@ fn table() -> Vec<Row> {
             [
                 "Ready=False/ApplyFailed",
                 "Reconciling=True/ProgressingWithRetry",
-                "Enforced=False/AtTarget",
+                "Enforced=False/ApplyFailed",
                 compliant,
                 complete,
             ],
@@ -484,8 +492,7 @@ fn the_documented_table_is_this_one() {
     let document = std::fs::read_to_string(path).expect("docs/conditions.md");
     let documented: Vec<_> = document
         .lines()
-        .filter(|line| line.starts_with("| ") && line.contains("Ready"))
-        .filter(|line| !line.starts_with("| Situation"))
+        .filter(|line| line.starts_with("| ") && line.contains("Ready="))
         .collect();
     let rows: Vec<_> = table()
         .iter()
