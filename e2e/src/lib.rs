@@ -1,5 +1,7 @@
 //! A real Kubernetes on this machine, and the means to tell stories against it. Does I/O.
 
+pub mod fault_proxy;
+pub mod harness;
 pub mod lab;
 pub mod story;
 

@@ -25,6 +25,15 @@ impl Lab {
         credentials::client_of(&kubeconfig).await
     }
 
+    /// A client that says nothing about itself, for a proxy that passes on what its own clients say.
+    ///
+    /// # Errors
+    ///
+    /// When the lab's certificates are of no use.
+    pub(crate) fn anonymous_client(&self) -> anyhow::Result<Client> {
+        self.credentials.anonymous_client(&self.url())
+    }
+
     /// A token of a service account that exists, as the kubelet would mount it; valid for a day.
     ///
     /// # Errors

@@ -88,7 +88,7 @@ impl ApiServer {
             .flag("audit-log-maxsize", "1000000")
             .arguments(parts.extra_arguments);
         Ok(Self {
-            client: credentials.anonymous_client(port.number())?,
+            client: credentials.anonymous_client(&port.url("https"))?,
             port,
             program,
             log: folder.path().join("kube-apiserver.log"),
@@ -97,7 +97,7 @@ impl ApiServer {
     }
 
     pub(super) fn url(&self) -> String {
-        format!("https://127.0.0.1:{}", self.port.number())
+        self.port.url("https")
     }
 
     pub(super) fn audit_log(&self) -> &Path {

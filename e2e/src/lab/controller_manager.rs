@@ -57,7 +57,7 @@ impl ControllerManager {
             .flag("controllers", CONTROLLERS)
             .arguments(extra_arguments);
         Ok(Self {
-            client: credentials.anonymous_client(port.number())?,
+            client: credentials.anonymous_client(&port.url("https"))?,
             _port: port,
             program,
             log: folder.path().join("kube-controller-manager.log"),

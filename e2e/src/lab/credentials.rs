@@ -96,8 +96,8 @@ impl Credentials {
     }
 
     /// A client that trusts the lab's authority and says nothing about itself, for health endpoints.
-    pub(super) fn anonymous_client(&self, port: u16) -> anyhow::Result<Client> {
-        let mut config = Config::new(format!("https://127.0.0.1:{port}").parse()?);
+    pub(super) fn anonymous_client(&self, server: &str) -> anyhow::Result<Client> {
+        let mut config = Config::new(server.parse()?);
         config.root_cert = Some(vec![self.authority.certificate_der()]);
         Ok(client(config)?)
     }

@@ -27,8 +27,8 @@ impl Etcd {
         extra_arguments: &[String],
     ) -> anyhow::Result<Self> {
         let (client_port, peer_port) = (Port::reserve()?, Port::reserve()?);
-        let client_url = url(&client_port);
-        let peer_url = url(&peer_port);
+        let client_url = client_port.url("http");
+        let peer_url = peer_port.url("http");
         let program = Program::new("etcd", executable)
             .flag("name", "lab")
             .flag("data-dir", folder.path().join("etcd"))
@@ -51,7 +51,7 @@ impl Etcd {
 
     /// Where the API server reaches it.
     pub(super) fn url(&self) -> String {
-        url(&self.client_port)
+        self.client_port.url("http")
     }
 
     /// Starts the process and returns when it is healthy.
@@ -60,8 +60,4 @@ impl Etcd {
         health::until_healthy(&process, &self.client, "/health").await?;
         Ok(process)
     }
-}
-
-fn url(port: &Port) -> String {
-    format!("http://127.0.0.1:{}", port.number())
 }

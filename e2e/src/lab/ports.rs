@@ -53,6 +53,11 @@ impl Port {
     pub(super) fn number(&self) -> u16 {
         self.number
     }
+
+    /// The address of a server that listens on it, with `scheme` `http` or `https`.
+    pub(super) fn url(&self, scheme: &str) -> String {
+        format!("{scheme}://127.0.0.1:{}", self.number)
+    }
 }
 
 #[cfg(test)]

@@ -39,7 +39,7 @@ impl Scheduler {
             .flag("tls-private-key-file", credentials.server_key())
             .flag("leader-elect", "false");
         Ok(Self {
-            client: credentials.anonymous_client(port.number())?,
+            client: credentials.anonymous_client(&port.url("https"))?,
             _port: port,
             program,
             log: folder.path().join("kube-scheduler.log"),

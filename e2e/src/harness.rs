@@ -6,7 +6,7 @@
 //! the standard harness, and a story that cannot run on this machine says so by [`skipped`].
 //!
 //! ```no_run
-//! use podfence_e2e::{lab::Lab, story::{Shared, Story, tell}};
+//! use podfence_e2e::{lab::Lab, harness::{Case, Shared, tell}};
 //!
 //! async fn a_namespace_can_be_made(shared: Shared<Lab>) -> anyhow::Result<()> {
 //!     let lab = shared.get().await?;
@@ -15,7 +15,7 @@
 //! }
 //!
 //! fn main() -> std::process::ExitCode {
-//!     tell(vec![Story::new(a_namespace_can_be_made)])
+//!     tell(vec![Case::new(a_namespace_can_be_made)])
 //! }
 //! ```
 
@@ -102,13 +102,13 @@ impl<S: Stage> Shared<S> {
 type Told = Pin<Box<dyn Future<Output = anyhow::Result<()>> + Send>>;
 
 /// One story: a name, and what happens.
-pub struct Story<S> {
+pub struct Case<S> {
     name: String,
     timeout: Duration,
     tell: Box<dyn FnOnce(Shared<S>) -> Told + Send>,
 }
 
-impl<S: Stage> Story<S> {
+impl<S: Stage> Case<S> {
     /// A story named after the function that tells it, with its modules.
     pub fn new<Tell, Telling>(tell: Tell) -> Self
     where
@@ -146,7 +146,7 @@ pub fn skipped(reason: impl Into<String>) -> anyhow::Error {
 
 /// Runs the stories that the command line asks for, and takes the stage down. To be returned from `main`.
 #[must_use]
-pub fn tell<S: Stage>(stories: Vec<Story<S>>) -> ExitCode {
+pub fn tell<S: Stage>(stories: Vec<Case<S>>) -> ExitCode {
     match run(&Arguments::from_args(), stories) {
         Ok(conclusion) => conclusion.exit_code(),
         Err(error) => {
@@ -156,7 +156,7 @@ pub fn tell<S: Stage>(stories: Vec<Story<S>>) -> ExitCode {
     }
 }
 
-fn run<S: Stage>(arguments: &Arguments, stories: Vec<Story<S>>) -> anyhow::Result<Conclusion> {
+fn run<S: Stage>(arguments: &Arguments, stories: Vec<Case<S>>) -> anyhow::Result<Conclusion> {
     let runtime = Arc::new(Runtime::new()?);
     let shared = Shared::<S>::new();
     let trials = stories
@@ -171,8 +171,8 @@ fn run<S: Stage>(arguments: &Arguments, stories: Vec<Story<S>>) -> anyhow::Resul
     Ok(conclusion)
 }
 
-fn trial<S: Stage>(story: Story<S>, runtime: &Arc<Runtime>, shared: &Shared<S>) -> Trial {
-    let Story {
+fn trial<S: Stage>(story: Case<S>, runtime: &Arc<Runtime>, shared: &Shared<S>) -> Trial {
+    let Case {
         name,
         timeout: limit,
         tell,
@@ -252,7 +252,7 @@ mod tests {
         pending().await
     }
 
-    fn outcome<S: Stage>(stories: Vec<Story<S>>) -> (u64, u64, u64) {
+    fn outcome<S: Stage>(stories: Vec<Case<S>>) -> (u64, u64, u64) {
         // What is printed would be taken for results of this test program.
         let arguments = Arguments {
             logfile: Some("/dev/null".into()),
@@ -270,9 +270,9 @@ mod tests {
     fn stories_that_pass_share_one_stage_that_is_struck() {
         stage!();
         let stories = vec![
-            Story::<Counting>::new(uses_the_stage),
-            Story::new(uses_the_stage),
-            Story::new(needs_root),
+            Case::<Counting>::new(uses_the_stage),
+            Case::new(uses_the_stage),
+            Case::new(needs_root),
         ];
         assert_eq!(stories[0].name, "story::tests::uses_the_stage");
         assert_eq!(outcome(stories), (2, 0, 1));
@@ -283,7 +283,7 @@ mod tests {
     fn a_stage_that_nobody_asks_for_is_not_built() {
         stage!();
         assert_eq!(
-            outcome(vec![Story::<Counting>::new(leaves_it_alone)]),
+            outcome(vec![Case::<Counting>::new(leaves_it_alone)]),
             (1, 0, 0)
         );
         assert_eq!(counts(), (0, 0));
@@ -294,10 +294,10 @@ mod tests {
         stage!();
         let soon = Duration::from_millis(10);
         let stories = vec![
-            Story::<Counting>::new(uses_the_stage),
-            Story::new(fails),
-            Story::new(panics),
-            Story::new(never_ends).within(soon),
+            Case::<Counting>::new(uses_the_stage),
+            Case::new(fails),
+            Case::new(panics),
+            Case::new(never_ends).within(soon),
         ];
         assert_eq!(outcome(stories), (1, 3, 0));
         assert_eq!(counts(), (1, 0));
