@@ -242,18 +242,13 @@ async fn chosen_requests_are_refused_so_many_times(shared: Shared<Shop>) -> anyh
     proxy.refuse(Refusal::new(503, "ServiceUnavailable"), |request| {
         request.is_list()
     });
-    let kubectl = [
-        "get",
-        "configmaps",
-        "--namespace=refused",
-        "--server",
-        &proxy.url(),
-    ];
-    let error = shop.lab.kubectl(&kubectl).await.unwrap_err();
+    let maps: Api<ConfigMap> = Api::default_namespaced(client.clone());
+    let error = maps.list(&ListParams::default()).await.unwrap_err();
     assert!(
-        format!("{error:#}").contains("refused by the fault proxy"),
-        "{error:#}"
+        error.to_string().contains("refused by the fault proxy"),
+        "{error}"
     );
+    maps.list(&ListParams::default()).await?;
     Ok(())
 }
 
