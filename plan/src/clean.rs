@@ -82,6 +82,7 @@ mod tests {
     }
 
     #[test]
+    #[allow(clippy::too_many_lines)] // A table.
     fn what_starts_a_soak_again() {
         let monday = at("2026-11-16T00:00:00Z");
         let tuesday = at("2026-11-17T00:00:00Z");

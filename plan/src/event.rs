@@ -107,6 +107,7 @@ impl Event {
     }
 
     /// Labels were to be removed, and stayed because somebody else owns them too.
+    #[must_use]
     pub fn co_owned(about: Regarding, keys: &[String]) -> Self {
         let note = format!(
             "not removed, because another manager owns them too: {}",
@@ -116,6 +117,7 @@ impl Event {
     }
 
     /// A policy asked for its labels to be removed, and they were kept.
+    #[must_use]
     pub fn removal_skipped(about: Regarding, why: &str) -> Self {
         let note = format!("labels are kept although deletionPolicy is Remove: {why}");
         Self::new(about, true, "RemovalSkipped", "RemoveLabels", note)

@@ -41,6 +41,7 @@ pub struct Ledger {
 
 impl Ledger {
     /// A ledger in which nothing counts before `now`: what a leader starts with that knows nothing.
+    #[must_use]
     pub fn starting(now: Timestamp) -> Self {
         Self {
             everything: Some(Mark::CountedFrom(now)),
@@ -51,6 +52,7 @@ impl Ledger {
     /// Reads the annotation. Absent, malformed or from the future, it says nothing about the past,
     /// so every soak starts again; so it does after `LONGEST_ABSENCE` without a leader, and after a
     /// leader that ended while it could not see everything. `last_renewal` is the Lease's own.
+    #[must_use]
     pub fn take_over(
         annotation: Option<&str>,
         last_renewal: Option<Timestamp>,
@@ -71,6 +73,7 @@ impl Ledger {
     }
 
     /// The text for the annotation.
+    #[must_use]
     pub fn to_annotation(&self) -> String {
         // A map of strings to instants always serialises; an empty text would read as malformed
         // and so only ever start soaks again.
@@ -79,6 +82,7 @@ impl Ledger {
 
     /// The instant before which nothing counts for this policy; `None` when all that is stored on
     /// the namespace counts. Paused means that nothing counts before now.
+    #[must_use]
     pub fn counted_from(&self, policy: &str, now: Timestamp) -> Option<Timestamp> {
         let instant = |mark: Mark| match mark {
             Mark::CountedFrom(from) => from,

@@ -37,11 +37,13 @@ static NOBODY: Owners = Owners {
 
 impl Ownership {
     /// The owners of a label; nobody for a key that no entry names.
+    #[must_use]
     pub fn label(&self, key: &str) -> &Owners {
         self.labels.get(key).unwrap_or(&NOBODY)
     }
 
     /// The owners of an annotation.
+    #[must_use]
     pub fn annotation(&self, key: &str) -> &Owners {
         self.annotations.get(key).unwrap_or(&NOBODY)
     }
@@ -55,6 +57,7 @@ impl Ownership {
     }
 
     /// Whether our apply owns any state annotation.
+    #[must_use]
     pub fn has_our_state(&self) -> bool {
         self.annotations.values().any(|owners| owners.ours)
     }
@@ -90,6 +93,7 @@ impl Ownership {
     }
 }
 
+#[allow(clippy::zero_sized_map_values)] // As in `MetadataFields`.
 fn record(
     owners: &mut BTreeMap<String, Owners>,
     fields: Option<BTreeMap<String, IgnoredAny>>,
@@ -135,6 +139,8 @@ struct Fields {
     metadata: Option<MetadataFields>,
 }
 
+// Only the keys are wanted; what is below them is empty in labels and annotations.
+#[allow(clippy::zero_sized_map_values)]
 #[derive(Debug, Default, Deserialize)]
 struct MetadataFields {
     #[serde(rename = "f:labels")]

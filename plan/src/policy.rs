@@ -1,4 +1,4 @@
-//! A NamespacePolicy with its profile, compiled once for all the namespaces it may win. No I/O.
+//! A `NamespacePolicy` with its profile, compiled once for all the namespaces it may win. No I/O.
 
 use std::collections::BTreeMap;
 
@@ -29,6 +29,7 @@ pub struct Targets {
 
 impl Targets {
     /// The target of one mode.
+    #[must_use]
     pub fn of(&self, mode: Mode) -> Option<LevelVersion> {
         match mode {
             Mode::Enforce => self.enforce,
@@ -39,6 +40,7 @@ impl Targets {
 
     /// What workloads are evaluated at: what is to be enforced, or else the strictest of what is
     /// only audited or warned about.
+    #[must_use]
     pub fn evaluated(&self) -> Option<LevelVersion> {
         self.enforce.or_else(|| self.audit.max_by_level(self.warn))
     }
@@ -110,6 +112,7 @@ pub struct Exception {
 }
 
 /// A policy that can be used.
+#[allow(clippy::struct_excessive_bools)] // Each is a field of the spec, or a fact of the metadata.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     /// Its name; among policies of one priority the lexically first wins.
@@ -221,6 +224,7 @@ impl Policy {
 
     /// Whether the policy selects a namespace and does not exclude it. `own` is the namespace that
     /// the operator runs in.
+    #[must_use]
     pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>, own: &str) -> bool {
         !self.deleting
             && (self.include_system || !is_system(name, own))
@@ -230,6 +234,7 @@ impl Policy {
 
     /// Whether namespaces that this policy wins are only looked at, so that nothing they show
     /// counts for a soak.
+    #[must_use]
     pub fn is_idle(&self) -> bool {
         self.suspend
             || self.strategy == Strategy::DryRun
@@ -237,11 +242,13 @@ impl Policy {
     }
 
     /// Whether the policy asks for its labels to be removed where it no longer wins.
+    #[must_use]
     pub fn removes(&self) -> bool {
         self.deletion_policy == DeletionPolicy::Remove
     }
 
     /// The checks that are excepted for pods with these labels in this namespace, now.
+    #[must_use]
     pub fn excepted(
         &self,
         pod: &podfence_workload::Labels,
@@ -264,6 +271,7 @@ impl Policy {
     }
 
     /// When the next exception expires: until then their effect does not change with time.
+    #[must_use]
     pub fn next_expiry(&self, now: Timestamp) -> Option<Timestamp> {
         self.exceptions
             .iter()

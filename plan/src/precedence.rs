@@ -27,6 +27,7 @@ pub struct Policies {
 
 impl Policies {
     /// Sorts the policies: the highest priority first, then the lexically first name.
+    #[must_use]
     pub fn new(mut policies: Vec<Policy>, unusable: BTreeMap<String, Unusable>) -> Self {
         policies.sort_by(|one, two| {
             (Reverse(one.priority), &one.name).cmp(&(Reverse(two.priority), &two.name))
@@ -50,11 +51,13 @@ impl Policies {
     }
 
     /// Whether a policy of this name exists and cannot be used.
+    #[must_use]
     pub fn is_unusable(&self, name: &str) -> bool {
         self.unusable.contains_key(name)
     }
 
     /// A usable policy by name.
+    #[must_use]
     pub fn get(&self, name: &str) -> Option<&Policy> {
         self.ordered.iter().find(|policy| policy.name == name)
     }

@@ -26,7 +26,7 @@ impl Labels for podfence_workload::Labels {
 /// Why a selector or a name pattern was refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SelectorError {
-    /// The operator is none of In, NotIn, Exists and DoesNotExist.
+    /// The operator is none of In, `NotIn`, Exists and `DoesNotExist`.
     #[error(
         "matchExpressions: key {key:?} has the unknown operator {operator:?}; use In, NotIn, Exists or DoesNotExist"
     )]
@@ -36,7 +36,7 @@ pub enum SelectorError {
         /// What was written.
         operator: String,
     },
-    /// In and NotIn need values, Exists and DoesNotExist take none.
+    /// In and `NotIn` need values, Exists and `DoesNotExist` take none.
     #[error("matchExpressions: key {key:?} with operator {operator} {problem}")]
     Values {
         /// The key of the expression.
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn selectors() {
-        let values = vec!["apps".to_owned(), "web".to_owned()];
+        let values = ["apps".to_owned(), "web".to_owned()];
         let with = |operator, values| Expression {
             key: "tier",
             operator,
@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn refused_expressions() {
-        let values = vec!["x".to_owned()];
+        let values = ["x".to_owned()];
         for (operator, values, want) in [
             ("in", &values[..], "unknown operator"),
             ("", &[], "unknown operator"),

@@ -15,11 +15,13 @@ pub struct Servers {
 
 impl Servers {
     /// What `latest` is written as under Guarded: the highest version that all of them know.
+    #[must_use]
     pub fn lowest_minor(&self) -> Version {
         Version::Minor(self.oldest.newest_policy().into())
     }
 
     /// Whether a server applies rules at this version that we do not know.
+    #[must_use]
     pub fn outrun_rules_at(&self, version: Version) -> bool {
         let newest = Version::Minor(self.newest.newest_policy().into());
         version.min(newest) > Version::Minor(NEWEST_RULES.into())
@@ -57,6 +59,7 @@ pub enum Unseen {
 
 impl Unseen {
     /// The reason that conditions and namespaces give for it.
+    #[must_use]
     pub fn reason(&self) -> Reason {
         match self {
             Self::Forbidden { .. } => Reason::Forbidden,

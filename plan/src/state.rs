@@ -138,6 +138,7 @@ impl Corrections {
     pub const MEMORY: SignedDuration = SignedDuration::from_mins(10);
 
     /// When the next correction may be made.
+    #[must_use]
     pub fn next_allowed(self) -> Timestamp {
         self.last
             .saturating_add(Self::INTERVAL)
@@ -145,6 +146,7 @@ impl Corrections {
     }
 
     /// When a fight that stays quiet is over.
+    #[must_use]
     pub fn forgotten_at(self) -> Timestamp {
         self.last
             .saturating_add(Self::MEMORY)
@@ -154,11 +156,13 @@ impl Corrections {
 
 impl State {
     /// Whether nothing at all is remembered.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
     /// Reads the annotations. A time that is not over yet is not believed.
+    #[must_use]
     pub fn parse(annotations: &BTreeMap<String, String>, now: Timestamp) -> Self {
         let text = |key: &str| {
             annotations
@@ -228,6 +232,7 @@ impl State {
 
     /// Whether this policy changed the enforced pair to what it is now. A value that was changed
     /// since, or that we merely kept, has no author among our policies.
+    #[must_use]
     pub fn is_author(&self, policy: &str, live: LevelVersion) -> bool {
         self.author.as_deref() == Some(policy)
             && self.applied.enforce.as_deref() == Some(live.to_string().as_str())

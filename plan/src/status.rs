@@ -65,6 +65,7 @@ impl PolicyView<'_> {
 }
 
 /// The status that a policy should have. The caller writes it if it differs from what is there.
+#[must_use]
 pub fn plan_status(view: &PolicyView<'_>) -> NamespacePolicyStatus {
     let mut won = view.won.to_vec();
     won.sort_by(|one, two| (one.1.phase, one.0).cmp(&(two.1.phase, two.0)));
@@ -87,6 +88,7 @@ pub fn plan_status(view: &PolicyView<'_>) -> NamespacePolicyStatus {
 }
 
 /// The status that a profile should have.
+#[must_use]
 pub fn plan_profile_status(
     generation: i64,
     problem: Option<&str>,

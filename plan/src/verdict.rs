@@ -168,18 +168,18 @@ impl<'a> Verdict<'a> {
         if let Some((reason, message)) = self.nothing_matched() {
             return (Is::True, reason, message);
         }
-        let mut message = format!("{enforced} of {matched} namespaces enforced");
+        let mut message = vec![format!("{enforced} of {matched} namespaces enforced")];
         let rest = [
             (self.summary.namespaces_soaking, "soaking"),
             (self.summary.namespaces_held, "held"),
         ];
         for (number, what) in rest.into_iter().filter(|(number, _)| *number > 0) {
-            message.push_str(&format!(", {number} {what}"));
+            message.push(format!("{number} {what}"));
         }
         if !self.lost.is_empty() {
-            message.push_str(&format!("; {}", self.superseded()));
+            message.push(self.superseded());
         }
-        (Is::True, Reason::Succeeded, message)
+        (Is::True, Reason::Succeeded, message.join(", "))
     }
 
     /// Yielded and Contended namespaces are the only findings that keep Ready from being true: there
@@ -304,11 +304,11 @@ impl<'a> Verdict<'a> {
         if let Some((reason, message)) = self.nothing_matched() {
             return say(Is::True, reason, message);
         }
-        let mut message = format!("{} workloads pass", self.summary.workloads_checked);
+        let mut message = vec![format!("{} workloads pass", self.summary.workloads_checked)];
         if self.summary.workloads_excepted > 0 {
             let excepted = self.summary.workloads_excepted;
-            message.push_str(&format!(
-                ", {excepted} of them only by exception: enforcing would block those"
+            message.push(format!(
+                "{excepted} of them only by exception, and enforcing would block those"
             ));
         }
         let newest: u32 = self
@@ -317,11 +317,11 @@ impl<'a> Verdict<'a> {
             .map(|(_, outcome)| outcome.assessment.newest_only)
             .sum();
         if newest > 0 {
-            message.push_str(&format!(
-                "; {newest} would violate the newest version that the API servers know"
+            message.push(format!(
+                "{newest} would violate the newest version that the API servers know"
             ));
         }
-        say(Is::True, Reason::Compliant, message)
+        say(Is::True, Reason::Compliant, message.join(", "))
     }
 
     fn complete(&self) -> Finding {

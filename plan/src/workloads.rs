@@ -199,6 +199,7 @@ impl Assessment {
     }
 
     /// Workloads that violate the target, excepted ones included.
+    #[must_use]
     pub fn all_violating(&self) -> u32 {
         self.violating_workloads.saturating_add(self.excepted)
     }
@@ -220,7 +221,7 @@ enum Part {
     Template,
 }
 
-/// Templates that another listed controller owns are not counted, or the old ReplicaSets of a
+/// Templates that another listed controller owns are not counted, or the old `ReplicaSets` of a
 /// Deployment that was fixed would hold it back for ever; neither are Jobs that are over.
 fn part(object: &Object) -> Option<Part> {
     object.template.as_ref()?;
@@ -295,6 +296,7 @@ impl Workloads {
     }
 
     /// Changes whenever something changes that a plan may depend on.
+    #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision
     }

@@ -1,4 +1,10 @@
 //! The truth table of conditions, the bounds of a status, and that equal input gives equal bytes.
+// A test that panics has failed, which is its job.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
 
 mod world;
 
@@ -95,7 +101,7 @@ impl Row {
 }
 
 /// Columns: Ready, Reconciling or Stalled (`-` when neither is there), Enforced,
-/// PodSecurityCompliant, ReportComplete.
+/// `PodSecurityCompliant`, `ReportComplete`.
 #[allow(clippy::too_many_lines)] // A table.
 fn table() -> Vec<Row> {
     let soaked = || json!({"rollout": {"soak": "0s"}});
@@ -421,7 +427,7 @@ fn table() -> Vec<Row> {
                 "a kind is forbidden, labels are not",
                 plain(),
                 vec![outcome(restricted(), soaked(), |world| {
-                    world.unseen = vec![forbidden()]
+                    world.unseen = vec![forbidden()];
                 })],
                 [
                     done,
@@ -562,7 +568,7 @@ fn transition_times_move_only_with_the_status() {
     let policy = policy(restricted(), json!({}));
     let soaking = outcome(restricted(), json!({}), |_| {});
     let held = outcome(restricted(), json!({}), |world| {
-        world.add(pod("web", privileged_spec()))
+        world.add(pod("web", privileged_spec()));
     });
     let (first, later) = (at("2026-11-20T12:00:00Z"), at("2026-11-20T13:00:00Z"));
     let won = [("shop", &soaking)];

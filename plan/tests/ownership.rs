@@ -1,4 +1,10 @@
 //! Who may change a label: conflicts, fights, loosening, and leaving a namespace.
+// A test that panics has failed, which is its job.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
 
 mod world;
 
@@ -270,7 +276,7 @@ fn what_keeps_a_stricter_level() {
             }
         }),
         ("ownership lost", |world| {
-            world.namespace.clear_managed_fields()
+            world.namespace.clear_managed_fields();
         }),
         ("a value that was changed since", |world| {
             world

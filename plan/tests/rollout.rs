@@ -1,4 +1,10 @@
 //! How enforcement tightens: strategies, soaks, what holds it back, and what the API server says.
+// A test that panics has failed, which is its job.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::needless_pass_by_value
+)]
 
 mod world;
 
@@ -269,7 +275,7 @@ fn what_starts_a_soak_again() {
             world.policy("apps", profile("restricted:v1.35", "", ""), json!({}));
         }),
         ("a namespace created anew", |world| {
-            world.namespace.uid = "uid-2".into()
+            world.namespace.uid = "uid-2".into();
         }),
         ("a stretch in which something was unseen", |world| {
             world.ledger.pause_everything();

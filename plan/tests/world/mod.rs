@@ -1,6 +1,9 @@
 //! A namespace under an API server's rules of ownership, a few policies and a clock, for tests that
 //! tell what happens over time. No I/O.
-#![allow(dead_code, missing_docs, unreachable_pub)] // Each test file uses a part of it.
+// Each test file uses a part of it, and a test that panics has failed, which is its job.
+#![allow(dead_code, missing_docs, unreachable_pub)]
+#![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+#![allow(clippy::needless_pass_by_value, clippy::must_use_candidate)]
 
 use std::collections::{BTreeMap, BTreeSet};
 
