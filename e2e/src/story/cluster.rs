@@ -9,9 +9,13 @@ use std::{
 };
 
 use anyhow::Context as _;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
-use super::{History, OperatorBuilder, Story, build_operator, installation};
-use crate::lab::{Lab, LabBuilder};
+use super::{History, Operator, OperatorBuilder, Story, build_operator, installation};
+use crate::{
+    harness::Stage,
+    lab::{Lab, LabBuilder},
+};
 
 /// Where `config/default` puts the operator.
 pub const OPERATOR_NAMESPACE: &str = "podfence-system";
@@ -20,6 +24,9 @@ pub const OPERATOR_ACCOUNT: &str = "podfence-operator";
 /// How the audit log calls that account.
 pub const OPERATOR_USER: &str = "system:serviceaccount:podfence-system:podfence-operator";
 
+/// A control plane at rest takes a quarter of a core; more of them at once than this only slow each other down.
+static LABS: Semaphore = Semaphore::const_new(3);
+
 /// A lab with the shipped installation, and everything that happened in it on record.
 pub struct Cluster {
     // INVARIANT: dropped first, so that its watches end before the server they watch.
@@ -27,6 +34,7 @@ pub struct Cluster {
     lab: Lab,
     executable: PathBuf,
     operators: AtomicUsize,
+    _permit: SemaphorePermit<'static>,
 }
 
 impl Cluster {
@@ -45,12 +53,14 @@ impl Cluster {
     ///
     /// As [`Cluster::start`].
     pub async fn start_with(builder: LabBuilder) -> anyhow::Result<Arc<Self>> {
+        let permit = LABS.acquire().await?;
         // The scheduler has no nodes to offer, and its events would only fill the log.
         let (executable, lab) =
             tokio::try_join!(build_operator(), builder.without_scheduler().start())?;
         installation::install(&lab).await.context("failed to install Podfence")?;
         let history = History::record(&lab.client());
-        Ok(Arc::new(Self { history, lab, executable, operators: AtomicUsize::new(0) }))
+        let operators = AtomicUsize::new(0);
+        Ok(Arc::new(Self { history, lab, executable, operators, _permit: permit }))
     }
 
     /// The lab itself.
@@ -97,5 +107,36 @@ impl Cluster {
         let cluster = Arc::into_inner(self).context("a story still holds the cluster")?;
         drop(cluster.history);
         cluster.lab.stop().await
+    }
+}
+
+/// A cluster in which one operator works, for all stories that leave both alone.
+pub struct Running {
+    // INVARIANT: dropped before the cluster, so that it does not complain about a server that has gone.
+    operator: Operator,
+    cluster: Arc<Cluster>,
+}
+
+impl Running {
+    /// Begins a story; `name` is the prefix of all that it owns.
+    ///
+    /// # Errors
+    ///
+    /// When the API server does not answer.
+    pub async fn story(&self, name: &str) -> anyhow::Result<Story> {
+        self.cluster.story(name).await
+    }
+}
+
+impl Stage for Running {
+    async fn build() -> anyhow::Result<Self> {
+        let cluster = Cluster::start().await?;
+        let operator = cluster.operator().await?.start().await?;
+        Ok(Self { operator, cluster })
+    }
+
+    async fn strike(self) -> anyhow::Result<()> {
+        self.operator.stop().await?;
+        self.cluster.stop().await
     }
 }

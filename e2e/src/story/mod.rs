@@ -29,7 +29,7 @@ mod telling;
 mod waiting;
 pub mod writes;
 
-pub use cluster::{Cluster, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, OPERATOR_USER};
+pub use cluster::{Cluster, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, OPERATOR_USER, Running};
 pub use history::{History, Version};
 pub use labels::pod_security_labels;
 pub use objects::{Passes, deployment, pod, pod_spec};

@@ -1,0 +1,132 @@
+//! Every version of every namespace, policy and profile, as a watch shows them. Makes requests.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use anyhow::ensure;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::{
+    Api, Client, ResourceExt as _,
+    api::{ApiResource, DynamicObject, GroupVersionKind},
+    runtime::{
+        WatchStreamExt as _,
+        watcher::{self, Event, watcher},
+    },
+};
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use super::PATIENCE;
+use crate::eventually;
+
+/// The kinds on record, with their group, version and plural.
+const KINDS: [(&str, &str, &str, &str); 3] = [
+    ("Namespace", "", "v1", "namespaces"),
+    ("NamespacePolicy", "podfence.dev", "v1alpha1", "namespacepolicies"),
+    ("PolicyProfile", "podfence.dev", "v1alpha1", "policyprofiles"),
+];
+
+/// One object at one resourceVersion.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Version {
+    /// `Namespace`, `NamespacePolicy` or `PolicyProfile`.
+    pub kind: &'static str,
+    /// The object's name.
+    pub name: String,
+    /// Its `metadata.resourceVersion`.
+    pub resource_version: String,
+    /// The whole object.
+    pub object: Value,
+    /// Whether this is the object's end.
+    pub deleted: bool,
+}
+
+/// What a key is on record under: kind and name. An object created anew continues the list.
+type Key = (&'static str, String);
+type Versions = BTreeMap<Key, Vec<Arc<Version>>>;
+
+/// The record; it goes on until it is dropped.
+///
+/// After a restart of the API server the watches begin anew with a list, so versions in between are missing.
+pub struct History {
+    versions: Arc<Mutex<Versions>>,
+    // Ends the watches when it is dropped.
+    _watches: JoinSet<()>,
+}
+
+impl History {
+    pub(super) fn record(client: &Client) -> Self {
+        let versions = Arc::new(Mutex::new(Versions::new()));
+        let mut watches = JoinSet::new();
+        for (kind, group, version, plural) in KINDS {
+            let kind_of = GroupVersionKind::gvk(group, version, kind);
+            let resource = ApiResource::from_gvk_with_plural(&kind_of, plural);
+            let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
+            watches.spawn(watch(kind, objects, Arc::clone(&versions)));
+        }
+        Self { versions, _watches: watches }
+    }
+
+    /// All versions of one object, oldest first.
+    #[must_use]
+    pub fn of(&self, kind: &'static str, name: &str) -> Vec<Arc<Version>> {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions.get(&(kind, name.to_owned())).cloned().unwrap_or_default()
+    }
+
+    /// The names of all objects of a kind that begin so, gone ones included.
+    #[must_use]
+    pub fn names(&self, kind: &'static str, prefix: &str) -> Vec<String> {
+        let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        versions
+            .keys()
+            .filter(|(of, name)| *of == kind && name.starts_with(prefix))
+            .map(|(_, name)| name.clone())
+            .collect()
+    }
+
+    /// Waits until a version is on record.
+    ///
+    /// # Errors
+    ///
+    /// When it does not come.
+    pub async fn reaches(
+        &self,
+        kind: &'static str,
+        name: &str,
+        resource_version: &str,
+    ) -> anyhow::Result<()> {
+        eventually(PATIENCE, async || {
+            let versions = self.of(kind, name);
+            let there = versions.iter().any(|it| it.resource_version == resource_version);
+            ensure!(there, "{kind} {name} {resource_version} is not on record");
+            Ok(())
+        })
+        .await
+    }
+}
+
+/// Goes on for ever: a kind may be deleted and come back, and the API server may be stopped by the story.
+async fn watch(kind: &'static str, objects: Api<DynamicObject>, versions: Arc<Mutex<Versions>>) {
+    let events = watcher(objects, watcher::Config::default()).default_backoff();
+    let mut events = events.into_stream().boxed();
+    while let Some(event) = events.next().await {
+        let (object, deleted) = match event {
+            Ok(Event::Apply(object) | Event::InitApply(object)) => (object, false),
+            Ok(Event::Delete(object)) => (object, true),
+            Ok(Event::Init | Event::InitDone) | Err(_) => continue,
+        };
+        let name = object.name_any();
+        let resource_version = object.resource_version().unwrap_or_default();
+        let Ok(object) = serde_json::to_value(object) else { continue };
+        let mut versions = versions.lock().unwrap_or_else(PoisonError::into_inner);
+        let list = versions.entry((kind, name.clone())).or_default();
+        // A list after an interruption repeats what is known.
+        let known = list.iter().any(|it| it.resource_version == resource_version);
+        if deleted || !known {
+            list.push(Arc::new(Version { kind, name, resource_version, object, deleted }));
+        }
+    }
+}

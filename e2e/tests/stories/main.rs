@@ -1,0 +1,53 @@
+//! Stories of Podfence in a real cluster, installed as users install it. Starts labs and operators.
+//!
+//! Most stories share one cluster with one operator, and own namespaces, policies and profiles in it. Those that kill
+//! the operator, restart the API server or change the installation have a cluster of their own.
+
+// A story that panics has failed, and says where.
+#![allow(clippy::indexing_slicing)]
+
+mod guarded;
+mod idle;
+mod labels;
+mod leaving;
+mod loosening;
+mod matching;
+mod ownership;
+mod profiles;
+
+use std::process::ExitCode;
+
+use podfence_e2e::harness::{Case, tell};
+
+fn main() -> ExitCode {
+    tell(vec![
+        Case::new(labels::reach_existing_and_new_namespaces),
+        Case::new(guarded::holds_on_a_violating_deployment_until_it_is_fixed_and_soaked),
+        Case::new(idle::a_dry_run_reports_and_writes_nothing),
+        Case::new(idle::a_suspended_policy_wins_and_writes_nothing),
+        Case::new(matching::goes_by_selector_and_exclusion),
+        Case::new(matching::of_two_policies_the_higher_priority_wins_whole),
+        Case::new(labels::come_back_after_a_removal),
+        Case::new(labels::come_at_once_under_immediate),
+        Case::new(labels::reach_an_empty_new_namespace_without_a_soak),
+        Case::new(labels::of_modes_left_out_are_not_touched),
+        Case::new(ownership::a_label_set_by_hand_is_yielded_to),
+        Case::new(ownership::a_label_set_by_hand_is_taken_over_where_the_policy_says_so),
+        Case::new(ownership::a_fight_stops_and_names_the_other),
+        Case::new(guarded::enforces_the_strictest_passing_level_meanwhile),
+        Case::new(guarded::starts_the_soak_again_for_a_pod_that_came_and_went),
+        Case::new(guarded::counts_a_deployment_that_is_scaled_to_zero),
+        Case::new(guarded::is_not_held_by_an_old_replica_set),
+        Case::new(profiles::an_exception_is_listed_and_still_holds_enforcement),
+        Case::new(profiles::latest_is_pinned_under_guarded_and_only_there),
+        Case::new(profiles::a_pin_is_raised_through_the_soak_and_lowered_by_its_author),
+        Case::new(profiles::a_missing_profile_freezes_and_comes_back),
+        Case::new(loosening::a_level_set_by_hand_that_is_stricter_stays),
+        Case::new(loosening::a_policy_lowers_what_it_set_itself),
+        Case::new(loosening::a_winner_that_changed_keeps_what_the_other_set),
+        Case::new(loosening::a_deleted_policy_leaves_its_level_to_nobody),
+        Case::new(leaving::retain_keeps_the_labels_and_needs_no_finalizer),
+        Case::new(leaving::remove_takes_exactly_our_own_labels),
+        Case::new(leaving::remove_spares_what_another_policy_wins),
+    ])
+}
