@@ -1,0 +1,84 @@
+//! From YAML to the values that kubectl makes of it. Pure.
+//!
+//! kubectl turns a manifest into JSON with the YAML 1.1 rules of its own decoder, and only then
+//! is it a pod. So scalars, keys, tags, anchors and merge keys are resolved here as there, over
+//! the parser's events: a general reader decides otherwise about `yes`, `0644` or what a merge
+//! key overrides, and would judge a pod that Kubernetes never sees. In one thing this is
+//! stricter: a key that is there twice is an error, not a choice.
+
+mod compose;
+mod scalar;
+
+use granit_parser::{Event, Parser, ScanError, StrInput};
+use serde_json::Value;
+
+use compose::Composer;
+
+/// Why a document could not be read, and on which line of the text, counted from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub(crate) struct YamlError {
+    /// The line.
+    pub(crate) line: usize,
+    /// What is wrong there, and at which field.
+    pub(crate) message: String,
+}
+
+/// Every document of a text in order, an empty one as null. A broken document does not stop
+/// those after it.
+pub(crate) fn documents(text: &str) -> Vec<Result<Value, YamlError>> {
+    let mut options = granit_parser::options! {
+        // What kubectl's decoder does; the last line of a manifest may lack its line break.
+        block_scalar_eof_without_line_feed: true,
+    };
+    options.set_emit_comments(false);
+    let mut parser = Parser::new_from_str_with_options(text, options);
+    let mut documents = Vec::new();
+    loop {
+        match next_document(&mut parser) {
+            Ok(Some(value)) => documents.push(Ok(value)),
+            Ok(None) => return documents,
+            Err(error) => {
+                documents.push(Err(error));
+                if !matches!(parser.proceed_next_document(), Ok(true)) {
+                    return documents;
+                }
+            }
+        }
+    }
+}
+
+fn next_document<'a>(parser: &mut Parser<'a, StrInput<'a>>) -> Result<Option<Value>, YamlError> {
+    let mut composer = Composer::default();
+    while let Some(next) = parser.next_event() {
+        let (event, span) = next.map_err(|error| syntax_error(&error))?;
+        let added = match event {
+            Event::Scalar(text, style, anchor, tag) => {
+                composer.scalar(&text, style, anchor, tag.as_deref())
+            }
+            Event::SequenceStart(_, anchor, _) => composer.open_list(anchor),
+            Event::MappingStart(_, anchor, _) => composer.open_map(anchor),
+            Event::SequenceEnd | Event::MappingEnd => composer.close(),
+            Event::Alias(anchor) => composer.alias(anchor),
+            Event::DocumentEnd => return Ok(Some(composer.finish())),
+            Event::StreamEnd => return Ok(None),
+            _ => Ok(()),
+        };
+        added.map_err(|message| {
+            let path = composer.path();
+            let separator = if path.is_empty() { "" } else { ": " };
+            YamlError {
+                line: span.start.line(),
+                message: format!("{path}{separator}{message}"),
+            }
+        })?;
+    }
+    Ok(None)
+}
+
+fn syntax_error(error: &ScanError) -> YamlError {
+    YamlError {
+        line: error.marker().line(),
+        message: error.info(),
+    }
+}
