@@ -1,0 +1,568 @@
+//! Everything that was observed, and what has to be planned again because of it. No I/O.
+//!
+//! One task owns it, so that it needs no lock, and tests drive it with `apply` and `delete`.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use podfence_crd::{NamespacePolicy, PolicyProfile};
+use podfence_plan::{
+    Context, Ledger, Memory, Namespace, NamespacePlan, Policies, Policy, Profile, Servers, Unseen,
+    Unusable, Workloads, plan_namespace,
+};
+use podfence_workload::{Interner, Kind, Object};
+
+use super::source::{Malformed, Observed, Source};
+
+/// An object as decoded, or why it could not be.
+type Kept<T> = Result<Box<T>, Malformed>;
+
+/// An object by its namespace, empty where it has none, and its name.
+type Named = (Arc<str>, Box<str>);
+
+/// What has to be looked at again.
+#[derive(Debug, Default)]
+pub struct Marks {
+    /// Namespaces to plan.
+    pub namespaces: BTreeSet<Arc<str>>,
+    /// Policies whose status to compute.
+    pub policies: BTreeSet<String>,
+    /// Profiles whose status to compute.
+    pub profiles: BTreeSet<String>,
+}
+
+impl Marks {
+    /// Whether there is nothing to look at.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.namespaces.is_empty() && self.policies.is_empty() && self.profiles.is_empty()
+    }
+}
+
+/// A namespace with everything in it and everything known of it.
+#[derive(Debug, Default)]
+pub struct Entry {
+    /// The namespace; absent while only objects in it were seen.
+    pub namespace: Option<Box<Namespace>>,
+    /// Its pods and templates.
+    pub workloads: Workloads,
+    /// What the planner wants remembered.
+    pub memory: Memory,
+}
+
+/// What every plan is made with, apart from what the index holds itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Circumstances<'a> {
+    /// The instant of the plan.
+    pub now: k8s_openapi::jiff::Timestamp,
+    /// The API servers in use.
+    pub servers: Option<Servers>,
+    /// What cannot be seen.
+    pub unseen: &'a [Unseen],
+    /// When soaks had to start again.
+    pub ledger: &'a Ledger,
+}
+
+/// The observed state of the cluster.
+#[derive(Debug)]
+pub struct Index {
+    own_namespace: String,
+    namespaces: HashMap<Arc<str>, Entry>,
+    unreadable_namespaces: BTreeMap<String, String>,
+    policies: BTreeMap<String, Kept<NamespacePolicy>>,
+    profiles: BTreeMap<String, Kept<PolicyProfile>>,
+    compiled: Policies,
+    /// Policies or profiles changed since `compiled`.
+    stale: bool,
+    interner: Interner,
+    /// The objects named so far by the lists that are under way, where something was known before.
+    listing: HashMap<Source, HashSet<Named>>,
+    marks: Marks,
+}
+
+impl Index {
+    /// An empty index. No policy touches `own_namespace` unless it asks for system namespaces.
+    #[must_use]
+    pub fn new(own_namespace: String) -> Self {
+        Self {
+            own_namespace,
+            namespaces: HashMap::new(),
+            unreadable_namespaces: BTreeMap::new(),
+            policies: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            compiled: Policies::default(),
+            stale: false,
+            interner: Interner::default(),
+            listing: HashMap::new(),
+            marks: Marks::default(),
+        }
+    }
+
+    /// Takes in an object as it is now.
+    pub fn apply(&mut self, observed: Observed) {
+        match observed {
+            Observed::Namespace(kept) => self.apply_namespace(kept),
+            Observed::Policy(kept) => {
+                let name = name_of(&kept, |policy| policy.metadata.name.as_deref());
+                self.list(Source::Policies, "", &name);
+                self.marks.policies.insert(name.clone());
+                let old = self.policies.insert(name.clone(), kept);
+                let new = self.policies.get(&name);
+                self.stale |= !is_same_policy(old.as_ref(), new);
+            }
+            Observed::Profile(kept) => {
+                let name = name_of(&kept, |profile| profile.metadata.name.as_deref());
+                self.list(Source::Profiles, "", &name);
+                self.marks.profiles.insert(name.clone());
+                self.profiles.insert(name, kept);
+                self.stale = true;
+            }
+            Observed::Workload(kind, Ok(object)) => self.apply_workload(kind, *object),
+            Observed::Workload(kind, Err(malformed)) => {
+                let Malformed {
+                    name,
+                    namespace,
+                    error,
+                    ..
+                } = malformed;
+                let namespace = self.list(Source::Workloads(kind), &namespace, &name);
+                let entry = self.namespaces.entry(Arc::clone(&namespace)).or_default();
+                if entry.workloads.malformed(kind, &name, error) {
+                    self.marks.namespaces.insert(namespace);
+                }
+            }
+        }
+    }
+
+    /// Forgets an object that is gone.
+    pub fn delete(&mut self, source: Source, namespace: &str, name: &str) {
+        match source {
+            Source::Namespaces => self.delete_namespace(name),
+            Source::Policies => {
+                self.stale |= self.policies.remove(name).is_some();
+                self.marks.policies.insert(name.to_owned());
+            }
+            Source::Profiles => {
+                self.stale |= self.profiles.remove(name).is_some();
+                self.marks.profiles.insert(name.to_owned());
+            }
+            Source::Workloads(kind) => self.delete_workload(kind, namespace, name),
+        }
+    }
+
+    /// A list begins: until `finish_list` everything that it names counts as still there.
+    pub fn begin_list(&mut self, source: Source) {
+        // The first list of all needs no bookkeeping, and it is the largest.
+        if self.knows_any(source) {
+            self.listing.insert(source, HashSet::new());
+        }
+    }
+
+    /// A list is complete: what it did not name is gone.
+    pub fn finish_list(&mut self, source: Source) {
+        let Some(named) = self.listing.remove(&source) else {
+            return;
+        };
+        let mut gone = Vec::new();
+        let mut look = |namespace: &Arc<str>, name: &str| {
+            if !named.contains(&(Arc::clone(namespace), Box::from(name))) {
+                gone.push((Arc::clone(namespace), name.to_owned()));
+            }
+        };
+        let nowhere: Arc<str> = Arc::from("");
+        match source {
+            Source::Namespaces => {
+                let known = self
+                    .namespaces
+                    .iter()
+                    .filter(|(_, entry)| entry.namespace.is_some());
+                known.for_each(|(name, _)| look(&nowhere, name));
+                self.unreadable_namespaces
+                    .keys()
+                    .for_each(|name| look(&nowhere, name));
+            }
+            Source::Policies => self.policies.keys().for_each(|name| look(&nowhere, name)),
+            Source::Profiles => self.profiles.keys().for_each(|name| look(&nowhere, name)),
+            Source::Workloads(kind) => {
+                for (namespace, entry) in &self.namespaces {
+                    entry
+                        .workloads
+                        .names(kind)
+                        .for_each(|name| look(namespace, name));
+                }
+            }
+        }
+        for (namespace, name) in gone {
+            self.delete(source, &namespace, &name);
+        }
+    }
+
+    /// Compiles policies that changed and gives what has to be looked at again.
+    pub fn take_marks(&mut self) -> Marks {
+        if std::mem::take(&mut self.stale) {
+            self.recompile();
+        }
+        std::mem::take(&mut self.marks)
+    }
+
+    /// Marks everything, because what all plans depend on has changed.
+    pub fn mark_all(&mut self) {
+        let known = self
+            .namespaces
+            .iter()
+            .filter(|(_, entry)| entry.namespace.is_some());
+        self.marks
+            .namespaces
+            .extend(known.map(|(name, _)| Arc::clone(name)));
+        self.marks.policies.extend(self.policies.keys().cloned());
+        self.marks.profiles.extend(self.profiles.keys().cloned());
+    }
+
+    /// Plans a namespace; `None` when it is gone.
+    pub fn plan(&mut self, name: &str, at: Circumstances<'_>) -> Option<NamespacePlan> {
+        let Circumstances {
+            now,
+            servers,
+            unseen,
+            ledger,
+        } = at;
+        let entry = self.namespaces.get_mut(name)?;
+        let namespace = entry.namespace.as_deref()?;
+        let context = Context {
+            now,
+            policies: &self.compiled,
+            servers,
+            unseen,
+            ledger,
+            own_namespace: &self.own_namespace,
+        };
+        Some(plan_namespace(
+            &context,
+            namespace,
+            &mut entry.workloads,
+            &entry.memory,
+        ))
+    }
+
+    /// Takes in a namespace as a write returned it, so that its echo in the watch is no news.
+    /// `planned_on` is the resourceVersion that the write carried.
+    pub fn wrote(&mut self, planned_on: &str, namespace: Box<Namespace>) {
+        let Some(entry) = self.namespaces.get_mut(namespace.name.as_str()) else {
+            return;
+        };
+        // Between the version planned on and the one written there is no other. So where the watch
+        // has moved on meanwhile, it shows our write already, or something later.
+        if entry
+            .namespace
+            .as_ref()
+            .is_some_and(|known| known.resource_version == planned_on)
+        {
+            entry.namespace = Some(namespace);
+        }
+    }
+
+    /// A namespace with everything known of it.
+    #[must_use]
+    pub fn entry(&self, name: &str) -> Option<&Entry> {
+        self.namespaces.get(name)
+    }
+
+    /// The same, to change it.
+    pub fn entry_mut(&mut self, name: &str) -> Option<&mut Entry> {
+        self.namespaces.get_mut(name)
+    }
+
+    /// All namespaces.
+    pub fn namespaces(&self) -> impl Iterator<Item = (&Arc<str>, &Entry)> {
+        self.namespaces
+            .iter()
+            .filter(|(_, entry)| entry.namespace.is_some())
+    }
+
+    /// All policies, compiled as of the last `take_marks`.
+    #[must_use]
+    pub fn compiled(&self) -> &Policies {
+        &self.compiled
+    }
+
+    /// The policy that wins a namespace.
+    #[must_use]
+    pub fn winner(&self, name: &str) -> Option<&Policy> {
+        let namespace = self.namespaces.get(name)?.namespace.as_deref()?;
+        self.compiled
+            .matching(namespace, &self.own_namespace)
+            .next()
+    }
+
+    /// A policy as the API server has it, or why it cannot be read.
+    #[must_use]
+    pub fn policy(&self, name: &str) -> Option<&Kept<NamespacePolicy>> {
+        self.policies.get(name)
+    }
+
+    /// The same, to note what was written to it.
+    pub fn policy_mut(&mut self, name: &str) -> Option<&mut NamespacePolicy> {
+        self.policies.get_mut(name)?.as_deref_mut().ok()
+    }
+
+    /// A profile as the API server has it, or why it cannot be read.
+    #[must_use]
+    pub fn profile(&self, name: &str) -> Option<&Kept<PolicyProfile>> {
+        self.profiles.get(name)
+    }
+
+    /// The same, to note what was written to it.
+    pub fn profile_mut(&mut self, name: &str) -> Option<&mut PolicyProfile> {
+        self.profiles.get_mut(name)?.as_deref_mut().ok()
+    }
+
+    /// How many objects of each kind cannot be read.
+    #[must_use]
+    pub fn unreadable(&self) -> BTreeMap<&'static str, usize> {
+        let mut counts: BTreeMap<_, _> = Source::all().map(|source| (source.kind(), 0)).collect();
+        let mut count = |source: Source, more: usize| {
+            *counts.entry(source.kind()).or_default() += more;
+        };
+        count(Source::Namespaces, self.unreadable_namespaces.len());
+        count(
+            Source::Policies,
+            self.policies.values().filter(|kept| kept.is_err()).count(),
+        );
+        count(
+            Source::Profiles,
+            self.profiles.values().filter(|kept| kept.is_err()).count(),
+        );
+        for entry in self.namespaces.values() {
+            for (kind, _, _) in entry.workloads.malformed_objects() {
+                count(Source::Workloads(kind), 1);
+            }
+        }
+        counts
+    }
+
+    fn apply_namespace(&mut self, kept: Kept<Namespace>) {
+        match kept {
+            Ok(namespace) => {
+                let name = self.list(Source::Namespaces, "", &namespace.name);
+                self.unreadable_namespaces.remove(&*name);
+                let entry = self.namespaces.entry(Arc::clone(&name)).or_default();
+                let known = entry.namespace.as_ref();
+                let is_same = known.is_some_and(|known| known.uid == namespace.uid);
+                if is_same
+                    && known
+                        .is_some_and(|known| known.resource_version == namespace.resource_version)
+                {
+                    return;
+                }
+                if !is_same {
+                    entry.memory = Memory::default();
+                }
+                entry.namespace = Some(namespace);
+                self.marks.namespaces.insert(name);
+            }
+            Err(malformed) => {
+                let Malformed { name, error, .. } = malformed;
+                self.list(Source::Namespaces, "", &name);
+                // What was known of it may no longer hold, and nothing can be written to it.
+                self.delete_namespace(&name);
+                self.unreadable_namespaces.insert(name, error);
+            }
+        }
+    }
+
+    fn delete_namespace(&mut self, name: &str) {
+        self.unreadable_namespaces.remove(name);
+        let Some((name, mut entry)) = self.namespaces.remove_entry(name) else {
+            return;
+        };
+        self.marks.namespaces.insert(Arc::clone(&name));
+        // Events of two resources come in any order: what lies in it goes with its own events.
+        if !entry.workloads.is_empty() {
+            entry.namespace = None;
+            entry.memory = Memory::default();
+            self.namespaces.insert(name, entry);
+        }
+    }
+
+    fn apply_workload(&mut self, kind: Kind, mut object: Object) {
+        self.interner.share(&mut object);
+        let namespace = Arc::clone(&object.meta.namespace);
+        self.list_shared(Source::Workloads(kind), &namespace, &object.meta.name);
+        let entry = self.namespaces.entry(Arc::clone(&namespace)).or_default();
+        if entry.workloads.apply(object) {
+            self.marks.namespaces.insert(namespace);
+        }
+    }
+
+    fn delete_workload(&mut self, kind: Kind, namespace: &str, name: &str) {
+        let Some(entry) = self.namespaces.get_mut(namespace) else {
+            return;
+        };
+        if entry.workloads.delete(kind, name) {
+            self.marks.namespaces.insert(Arc::from(namespace));
+        }
+        if entry.namespace.is_none() && entry.workloads.is_empty() {
+            self.namespaces.remove(namespace);
+        }
+    }
+
+    fn list(&mut self, source: Source, namespace: &str, name: &str) -> Arc<str> {
+        // The name that is shared: that of the namespace.
+        let shared = if source == Source::Namespaces {
+            name
+        } else {
+            namespace
+        };
+        let known = self
+            .namespaces
+            .get_key_value(shared)
+            .map(|(known, _)| Arc::clone(known));
+        let shared = known.unwrap_or_else(|| Arc::from(shared));
+        if source == Source::Namespaces {
+            self.list_shared(source, &Arc::from(""), name);
+        } else {
+            self.list_shared(source, &shared, name);
+        }
+        shared
+    }
+
+    fn list_shared(&mut self, source: Source, namespace: &Arc<str>, name: &str) {
+        if let Some(named) = self.listing.get_mut(&source) {
+            named.insert((Arc::clone(namespace), Box::from(name)));
+        }
+    }
+
+    fn knows_any(&self, source: Source) -> bool {
+        match source {
+            Source::Namespaces => {
+                self.namespaces().next().is_some() || !self.unreadable_namespaces.is_empty()
+            }
+            Source::Policies => !self.policies.is_empty(),
+            Source::Profiles => !self.profiles.is_empty(),
+            Source::Workloads(kind) => self
+                .namespaces
+                .values()
+                .any(|entry| entry.workloads.names(kind).next().is_some()),
+        }
+    }
+
+    fn recompile(&mut self) {
+        let mut usable = Vec::new();
+        let mut unusable = BTreeMap::new();
+        for (name, kept) in &self.policies {
+            match kept {
+                Err(Malformed {
+                    error, generation, ..
+                }) => {
+                    let problem = Unusable {
+                        error: error.clone(),
+                        generation: *generation,
+                    };
+                    unusable.insert(name.clone(), problem);
+                }
+                Ok(policy) => {
+                    let profile = resolve(&self.profiles, &policy.spec.profile_ref.name);
+                    match Policy::compile(policy, profile) {
+                        Ok(policy) => usable.push(policy),
+                        Err(error) => {
+                            let generation = policy.metadata.generation.unwrap_or_default();
+                            let problem = Unusable {
+                                error: error.to_string(),
+                                generation,
+                            };
+                            unusable.insert(name.clone(), problem);
+                        }
+                    }
+                }
+            }
+        }
+        let new = Policies::new(usable, unusable);
+        let old = std::mem::replace(&mut self.compiled, new);
+        self.mark_changed(&old);
+    }
+
+    /// Marks what the policies that differ from `old` may have to do with.
+    fn mark_changed(&mut self, old: &Policies) {
+        let before: BTreeMap<&str, &Policy> = by_name(old);
+        let after: BTreeMap<&str, &Policy> = by_name(&self.compiled);
+        let differs =
+            |policy: &&Policy| before.get(policy.name.as_str()) != after.get(policy.name.as_str());
+        let changed: Vec<&Policy> = old
+            .iter()
+            .chain(self.compiled.iter())
+            .filter(differs)
+            .collect();
+        for policy in &changed {
+            self.marks.policies.insert(policy.name.clone());
+            self.marks.profiles.insert(policy.profile_name.clone());
+        }
+        if !old.unusable().eq(self.compiled.unusable()) {
+            let both = old.unusable().chain(self.compiled.unusable());
+            self.marks
+                .policies
+                .extend(both.map(|(name, _)| name.to_owned()));
+            let all = self.namespaces.keys().cloned();
+            self.marks.namespaces.extend(all);
+            return;
+        }
+        let own = self.own_namespace.as_str();
+        for (name, entry) in &self.namespaces {
+            let Some(namespace) = entry.namespace.as_deref() else {
+                continue;
+            };
+            let concerns = |policy: &Policy| {
+                policy.matches(name, &namespace.labels, own)
+                    || namespace.state.values().any(|value| *value == policy.name)
+            };
+            if changed.iter().any(|policy| concerns(policy)) {
+                self.marks.namespaces.insert(Arc::clone(name));
+            }
+        }
+    }
+}
+
+fn by_name(policies: &Policies) -> BTreeMap<&str, &Policy> {
+    policies
+        .iter()
+        .map(|policy| (policy.name.as_str(), policy))
+        .collect()
+}
+
+fn resolve(profiles: &BTreeMap<String, Kept<PolicyProfile>>, name: &str) -> Profile {
+    match profiles.get(name) {
+        None => Profile::Missing,
+        Some(Ok(profile)) => Profile::read(profile),
+        Some(Err(malformed)) => Profile::Invalid(malformed.error.clone()),
+    }
+}
+
+fn name_of<T>(kept: &Kept<T>, name: impl Fn(&T) -> Option<&str>) -> String {
+    match kept {
+        Ok(object) => name(object).unwrap_or_default().to_owned(),
+        Err(malformed) => malformed.name.clone(),
+    }
+}
+
+/// Whether two versions of a policy make the same plans. Our own status writes come back here.
+fn is_same_policy(
+    old: Option<&Kept<NamespacePolicy>>,
+    new: Option<&Kept<NamespacePolicy>>,
+) -> bool {
+    match (old, new) {
+        (Some(Ok(old)), Some(Ok(new))) => {
+            let identity = |policy: &NamespacePolicy| {
+                let metadata = &policy.metadata;
+                let deleting = metadata.deletion_timestamp.is_some();
+                (
+                    metadata.uid.clone(),
+                    metadata.generation,
+                    deleting,
+                    metadata.finalizers.clone(),
+                )
+            };
+            identity(old) == identity(new)
+        }
+        (Some(Err(old)), Some(Err(new))) => old == new,
+        _ => false,
+    }
+}

@@ -1,0 +1,7 @@
+//! I/O in: watches report, and one synchronous index takes it in.
+
+pub mod health;
+pub mod index;
+pub mod raw;
+pub mod source;
+pub mod watch;
