@@ -8,6 +8,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use podfence_crd::{NamespacePolicy, PolicyProfile};
+use podfence_podsecurity::{CheckSet, Level, Rules, ServerVersion, Version};
+use podfence_workload::{Defaulting, Kind, decode};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -119,6 +121,70 @@ fn each_namespace_has_its_file() {
         namespaces.insert(name);
     }
     assert!(namespaces.len() >= 8, "{namespaces:?}");
+}
+
+/// What each workload of a namespace violates at restricted and at baseline.
+fn violations(namespace: &str) -> Vec<(CheckSet, CheckSet)> {
+    let rules = Rules::new(Version::Latest, ServerVersion::NEWEST);
+    documents("cluster")
+        .into_iter()
+        .filter(|(_, document)| document["metadata"]["namespace"] == namespace)
+        .map(|(file, document)| {
+            let text = |field: &str| document[field].as_str().unwrap_or_default();
+            let kind = Kind::from_manifest(text("apiVersion"), text("kind")).expect("a workload");
+            let json = document.to_string();
+            let object = decode(kind, json.as_bytes(), Defaulting::EmptyDir).expect(&file);
+            let violated = rules.violations(&object.template.expect("a template"));
+            let at = |level| rules.at_level(level, violated);
+            (at(Level::Restricted), at(Level::Baseline))
+        })
+        .collect()
+}
+
+/// What the comments of the files promise, by the engine that decides it in a cluster.
+#[test]
+fn namespaces_are_as_their_files_say() {
+    for (namespace, strictest) in [
+        ("blog", Level::Baseline),
+        ("builds", Level::Baseline),
+        ("crm", Level::Restricted),
+        ("launchpad", Level::Restricted),
+        ("legacy-billing", Level::Privileged),
+        ("monitoring", Level::Privileged),
+        ("payments", Level::Restricted),
+        ("reports", Level::Baseline),
+        ("sandbox", Level::Privileged),
+        ("search", Level::Privileged),
+        ("shop", Level::Restricted),
+    ] {
+        let violations = violations(namespace);
+        let passes = if violations
+            .iter()
+            .all(|(restricted, _)| restricted.is_empty())
+        {
+            Level::Restricted
+        } else if violations.iter().all(|(_, baseline)| baseline.is_empty()) {
+            Level::Baseline
+        } else {
+            Level::Privileged
+        };
+        assert_eq!(passes, strictest, "{namespace}: {violations:?}");
+    }
+}
+
+#[test]
+fn the_exception_covers_what_is_violated_and_no_more() {
+    let excepted: CheckSet = documents("podfence")
+        .into_iter()
+        .filter(|(_, document)| document["metadata"]["name"] == "platform")
+        .map(|(_, document)| keeps_everything::<NamespacePolicy>(&document))
+        .flat_map(|policy| policy.spec.exceptions)
+        .flat_map(|exception| exception.checks)
+        .collect();
+    let violated = violations("monitoring")
+        .into_iter()
+        .fold(CheckSet::EMPTY, |all, (_, baseline)| all.union(baseline));
+    assert_eq!(violated, excepted);
 }
 
 #[test]

@@ -240,6 +240,23 @@ async fn nothing_drifts(api: Shared<Api>) -> anyhow::Result<()> {
     applies_without_drift(lab, "an empty rollout", &empty_rollout.to_string()).await
 }
 
+/// The whole of the samples, workloads included, as `kubectl apply -k` and Flux take it.
+async fn samples_are_taken_without_a_warning(api: Shared<Api>) -> anyhow::Result<()> {
+    let Api(lab) = &*api.get().await?;
+    let folder = config("samples");
+    let samples = ["--server-side", GITOPS, "-k", as_text(&folder)?];
+    let output = lab.kubectl(&[&["apply"], &samples[..]].concat()).await?;
+    ensure!(
+        output.stderr.is_empty(),
+        "kubectl printed {}",
+        output.stderr
+    );
+    lab.kubectl(&[&["diff"], &samples[..]].concat())
+        .await
+        .context("the samples drift")?;
+    Ok(())
+}
+
 fn shortest_policy() -> Value {
     json!({
         "apiVersion": "podfence.dev/v1alpha1",
@@ -376,6 +393,7 @@ fn main() -> ExitCode {
         Case::new(defaults_are_filled_in),
         Case::new(every_field_is_explained),
         Case::new(nothing_drifts),
+        Case::new(samples_are_taken_without_a_warning),
         Case::new(kubectl_shows_the_columns),
         Case::new(an_older_server_takes_the_definitions),
     ])
