@@ -1,0 +1,187 @@
+//! Shows Podfence at work: a real API server, the operator, the samples, and what `kubectl get` says. Starts processes.
+//!
+//! `make demo` runs it. It leaves nothing behind, unless `KEEP=1` is set: then it all stays up until Ctrl-C.
+
+use std::{
+    env,
+    io::IsTerminal as _,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::Namespace;
+use kube::{Api, ResourceExt as _, api::ListParams};
+use podfence_crd::NamespacePolicy;
+use podfence_e2e::{
+    eventually,
+    lab::Lab,
+    story::{Cluster, Operator, kstatus},
+};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Several times the longest soak of the samples, on a busy machine.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
+
+const CONDITIONS: &str = r#"go-template={{range .status.conditions}}{{printf "%-21s %-8s %-19s %s\n" .type .status .reason .message}}{{end}}"#;
+const NAMESPACES: &str = r#"go-template={{range .status.namespaces}}{{printf "%-15s %-9s %-19s" .name .phase .reason}}{{range .worst}} {{.kind}}/{{.name}} {{.checks}}{{end}}{{"\n"}}{{end}}"#;
+const ANNOTATIONS: &str = r#"go-template={{range $key, $value := .metadata.annotations}}{{$key}}: {{$value}}{{"\n"}}{{end}}"#;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let keep = env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0");
+    say("A Kubernetes of our own: etcd, API server and controllers, as real as any, but without nodes: pods stay Pending.");
+    let began = Instant::now();
+    let cluster = Cluster::start().await?;
+    note(&format!("started, with config/default applied to it, in {:.1} s", seconds(began)));
+
+    say("The operator, as a process of this machine: it has its own service account's token and the shipped roles, no more.");
+    let began = Instant::now();
+    let operator = cluster.operator().await?.start().await?;
+    note(&format!("process {}, holds the Lease after {:.1} s", operator.process().pid(), seconds(began)));
+
+    let result = show(cluster.lab()).await;
+    if result.is_err() {
+        eprintln!("{}", operator.process().log_tail());
+    }
+    result?;
+    if keep {
+        stay(cluster.lab()).await?;
+    }
+    end(operator, cluster).await
+}
+
+async fn show(lab: &Lab) -> anyhow::Result<()> {
+    say("A web shop's cluster as one finds it: eleven namespaces, some clean, some not, some labelled by somebody before.");
+    quietly(lab, &["apply", "--server-side", "-f", &samples("cluster")?]).await?;
+
+    say("Two profiles say what good looks like, six policies say where, and how to get there.");
+    quietly(lab, &["apply", "--server-side", "-f", &samples("podfence")?]).await?;
+    let began = Instant::now();
+    verdicts(lab).await?;
+    note(&format!("every verdict is in after {:.1} s, soaks of 5 s included", seconds(began)));
+
+    say("The whole cluster on one screen: what is enforced, what is held back, and how many workloads are to blame.");
+    print(lab, &["get", "namespacepolicy"]).await?;
+
+    say("With -o wide, in words.");
+    print(lab, &["get", "namespacepolicy", "-o", "wide"]).await?;
+
+    say("The conditions of one policy. Ready says that Podfence did its job; the others say what it found.");
+    print(lab, &["get", "namespacepolicy", "apps", "-o", CONDITIONS]).await?;
+
+    say("Its namespaces, worst first, and who stands in the way with which checks.");
+    print(lab, &["get", "namespacepolicy", "apps", "-o", NAMESPACES]).await?;
+
+    say("And what it is all about: the labels that the API server enforces. What breaks nothing is restricted by now.");
+    let columns = ["enforce", "enforce-version", "audit", "warn"]
+        .map(|key| format!("--label-columns=pod-security.kubernetes.io/{key}"));
+    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
+    print(lab, &[&["get", "namespaces"], columns.as_slice()].concat()).await?;
+
+    say("What Podfence knows of a namespace is written on it, so that a restart forgets nothing.");
+    print(lab, &["get", "namespace", "blog", "-o", ANNOTATIONS]).await
+}
+
+/// Waits until every policy has said its last word: nothing is under way, and no soak is left.
+async fn verdicts(lab: &Lab) -> anyhow::Result<()> {
+    let policies: Api<NamespacePolicy> = Api::all(lab.client());
+    let namespaces: Api<Namespace> = Api::all(lab.client());
+    eventually(VERDICT_TIMEOUT, async || {
+        for policy in policies.list(&ListParams::default()).await? {
+            let name = policy.name_any();
+            let broken = kstatus::settled(&serde_json::to_value(&policy)?);
+            ensure!(broken.is_empty(), "policy {name} is not settled: {broken:?}");
+            let status = policy.status.with_context(|| format!("{name} has no status"))?;
+            let soaking = status.summary.namespaces_soaking;
+            ensure!(soaking == 0, "{soaking} namespaces of {name} are soaking");
+        }
+        let shop = namespaces.get("shop").await?;
+        let level = shop.labels().get("pod-security.kubernetes.io/enforce");
+        ensure!(level.is_some_and(|level| level == "restricted"), "shop enforces {level:?}");
+        Ok(())
+    })
+    .await
+    .context("not every verdict came in")
+}
+
+/// Keeps it all up. The lab's supervisor ends this process, and everything else, when a signal comes.
+async fn stay(lab: &Lab) -> anyhow::Result<()> {
+    say("It all stays up until Ctrl-C. In another terminal:");
+    println!("  export KUBECONFIG={}", lab.kubeconfig().display());
+    println!("  alias kubectl={}    # if there is none", lab.kubectl_path().display());
+    println!("  kubectl describe namespacepolicy apps");
+    signal(SignalKind::hangup())?.recv().await.context("no signal can be waited for")
+}
+
+async fn end(operator: Operator, cluster: Arc<Cluster>) -> anyhow::Result<()> {
+    operator.stop().await?;
+    drop(operator);
+    cluster.stop().await?;
+    say("Everything is stopped and gone. `make demo KEEP=1` keeps it up, to look around.");
+    Ok(())
+}
+
+/// Runs a command that has nothing interesting to say.
+async fn quietly(lab: &Lab, arguments: &[&str]) -> anyhow::Result<()> {
+    command(arguments);
+    let output = lab.kubectl(arguments).await?;
+    print!("{}", output.stderr);
+    note(&format!("{} objects", output.stdout.lines().count()));
+    Ok(())
+}
+
+/// Runs a command and shows what it prints.
+async fn print(lab: &Lab, arguments: &[&str]) -> anyhow::Result<()> {
+    command(arguments);
+    let output = lab.kubectl(arguments).await?;
+    print!("{}{}", output.stderr, output.stdout);
+    if !output.stdout.ends_with('\n') {
+        println!();
+    }
+    Ok(())
+}
+
+/// A sentence on what comes next.
+fn say(sentence: &str) {
+    println!("\n{sentence}");
+}
+
+fn note(text: &str) {
+    println!("  {text}");
+}
+
+/// The command as one would type it.
+fn command(arguments: &[&str]) {
+    let quoted: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
+    let line = format!("$ kubectl {}", quoted.join(" "));
+    if std::io::stdout().is_terminal() {
+        println!("\x1b[1m{line}\x1b[0m");
+    } else {
+        println!("{line}");
+    }
+}
+
+fn quote(argument: &str) -> String {
+    if argument.contains(|character: char| " {}\"$|\\".contains(character)) {
+        format!("'{argument}'")
+    } else {
+        argument.to_owned()
+    }
+}
+
+/// A folder of the samples, by its path from here if possible, which reads better.
+fn samples(folder: &str) -> anyhow::Result<String> {
+    let relative = format!("config/samples/{folder}");
+    let whole = format!("{}/../{relative}", env!("CARGO_MANIFEST_DIR"));
+    let here = std::path::Path::new(&relative);
+    if here.is_dir() {
+        return Ok(relative);
+    }
+    ensure!(std::path::Path::new(&whole).is_dir(), "there is no {whole}");
+    Ok(whole)
+}
+
+fn seconds(since: Instant) -> f64 {
+    since.elapsed().as_secs_f64()
+}
