@@ -6,6 +6,8 @@ SHELL := bash
 IMAGE ?= podfence-operator:0.1.0
 # KEEP=1: `make demo` leaves its cluster running and prints how to reach it.
 KEEP ?=
+# How long `make fuzz` goes on, in seconds.
+FOR ?= 3600
 CARGO ?= cargo
 
 .PHONY: help
@@ -22,7 +24,7 @@ lab: setup ## build the Kubernetes of the tests from source (ten minutes, once)
 
 .PHONY: demo
 demo: setup ## show it: a real API server, the operator, the samples, the verdicts; KEEP=1 leaves it running
-	KEEP=$(KEEP) $(CARGO) run --locked --quiet --package podfence-e2e --bin demo
+	KEEP=$(KEEP) $(CARGO) run --locked --package podfence-e2e --bin demo
 
 .PHONY: test
 test: lint lab ## run every test, the stories against the real cluster included
@@ -35,6 +37,14 @@ lint: setup ## formatting, clippy and documentation without a warning
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
+.PHONY: bench
+bench: setup ## evaluation against the Go library, side by side: nanoseconds and ratios
+	$(CARGO) bench --locked --package podfence-e2e --bench podsecurity
+
+.PHONY: fuzz
+fuzz: setup ## random pods against the Go library for an hour, or FOR=SECONDS
+	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test differential -- --nocapture
+
 .PHONY: crds
 crds: ## write config/crd and the reference anew from the types
 	$(CARGO) run --locked --quiet --package podfence-crd --example crdgen
@@ -45,7 +55,7 @@ scan-self: lab ## our own manifests pass our own scan at restricted
 	  | $(CARGO) run --locked --quiet --package kubectl-podfence -- scan --level restricted -f -
 
 .PHONY: image
-image: ## build the container image $(IMAGE); needs docker, or ENGINE=podman
+image: ## build the container image with docker, or ENGINE=podman; IMAGE=NAME:TAG
 	$(or $(ENGINE),docker) build --tag $(IMAGE) .
 
 .PHONY: clean-lab
