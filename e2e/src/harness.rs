@@ -1,9 +1,11 @@
-//! Runs stories in one process, where they may share a lab. Starts what they share, prints what came out.
+//! Runs stories in one process, where they may share a lab. Starts what they share, prints what
+//! came out.
 //!
-//! The standard test harness has no end: a lab in a `static` would never be stopped, so every `#[test]` needs a lab
-//! of its own. A story file with `harness = false` is one program instead: its stories share what a [`Stage`] builds
-//! when the first of them asks for it, and that is taken down after the last. Command line and output are those of
-//! the standard harness, and a story that cannot run on this machine says so by [`skipped`].
+//! The standard test harness has no end: a lab in a `static` would never be stopped, so every
+//! `#[test]` needs a lab of its own. A story file with `harness = false` is one program instead:
+//! its stories share what a [`Stage`] builds when the first of them asks for it, and that is taken
+//! down after the last. Command line and output are those of the standard harness, and a story that
+//! cannot run on this machine says so by [`skipped`].
 //!
 //! ```no_run
 //! use podfence_e2e::{lab::Lab, harness::{Case, Shared, tell}};
@@ -27,7 +29,8 @@ use tokio::{runtime::Runtime, sync::OnceCell, time::timeout};
 
 use crate::lab::Lab;
 
-/// Several times what a story takes on a busy machine: it must end, but not because a neighbour compiles.
+/// Several times what a story takes on a busy machine: it must end, but not because a neighbour
+/// compiles.
 const STORY_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What several stories share.
@@ -71,7 +74,8 @@ impl<S: Stage> Shared<S> {
         Self(Arc::new(OnceCell::new()))
     }
 
-    /// The stage that all stories share. A story that changes it for others takes a lab of its own instead.
+    /// The stage that all stories share. A story that changes it for others takes a lab of its own
+    /// instead.
     ///
     /// # Errors
     ///
@@ -139,12 +143,14 @@ impl<S: Stage> Case<S> {
 #[error("{0}")]
 struct Skipped(String);
 
-/// The error that ends a story which needs what this machine lacks; it is reported as ignored, with the reason.
+/// The error that ends a story which needs what this machine lacks; it is reported as ignored, with
+/// the reason.
 pub fn skipped(reason: impl Into<String>) -> anyhow::Error {
     Skipped(reason.into()).into()
 }
 
-/// Runs the stories that the command line asks for, and takes the stage down. To be returned from `main`.
+/// Runs the stories that the command line asks for, and takes the stage down. To be returned from
+/// `main`.
 #[must_use]
 pub fn tell<S: Stage>(stories: Vec<Case<S>>) -> ExitCode {
     match run(&Arguments::from_args(), stories) {
@@ -200,7 +206,8 @@ mod tests {
 
     use super::*;
 
-    /// Counts how often a stage is built and struck; one such type a test, for the counters are static.
+    /// Counts how often a stage is built and struck; one such type a test, for the counters are
+    /// static.
     macro_rules! stage {
         () => {
             static BUILT: AtomicUsize = AtomicUsize::new(0);
@@ -274,7 +281,7 @@ mod tests {
             Case::new(uses_the_stage),
             Case::new(needs_root),
         ];
-        assert_eq!(stories[0].name, "story::tests::uses_the_stage");
+        assert_eq!(stories[0].name, "harness::tests::uses_the_stage");
         assert_eq!(outcome(stories), (2, 0, 1));
         assert_eq!(counts(), (1, 1));
     }

@@ -1,4 +1,10 @@
-//! The fault proxy in front of a real API server: what passes, what is held, what is lost. One lab, many proxies.
+//! The fault proxy in front of a real API server: what passes, what is held, what is lost. One lab,
+//! many proxies.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a case that panics fails, and says where"
+)]
 
 use std::{pin::pin, process::ExitCode, time::Duration};
 
@@ -44,7 +50,8 @@ impl Stage for Shop {
 }
 
 impl Shop {
-    /// A proxy, and a client behind it with the rights of an administrator in a namespace of its own.
+    /// A proxy, and a client behind it with the rights of an administrator in a namespace of its
+    /// own.
     async fn proxied(&self, namespace: &str) -> anyhow::Result<(FaultProxy, Client)> {
         let binding = [
             "create",
@@ -72,7 +79,7 @@ impl Shop {
         let kubeconfig = Kubeconfig::read_from(kubeconfig)?;
         let mut config = Config::from_custom_kubeconfig(kubeconfig, &options).await?;
         config.default_retry = false;
-        config.default_namespace = namespace.to_owned();
+        namespace.clone_into(&mut config.default_namespace);
         Ok((proxy, Client::try_from(config)?))
     }
 

@@ -1,3 +1,4 @@
+// The API server of Kubernetes v1.34.4, an older release than ../kubernetes and made like it.
 module podfence.dev/e2e/cluster/kubernetes-1.34
 
 go 1.24.0

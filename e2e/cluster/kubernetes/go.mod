@@ -1,3 +1,6 @@
+// Kubernetes v1.37.2, from its published modules. To move to another release: change the version of
+// k8s.io/kubernetes and, alike, of every replacement, which must be exactly those of its own
+// go.mod, where they point into its source tree; then `go get -tool` the programs below again.
 module podfence.dev/e2e/cluster/kubernetes
 
 go 1.26.0

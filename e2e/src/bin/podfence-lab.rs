@@ -7,7 +7,8 @@ use tokio::signal::unix::{SignalKind, signal};
 
 /// A real Kubernetes control plane on this machine, for as long as this command runs.
 ///
-/// It ends, and everything it started with it, by Ctrl-C, by SIGTERM, and when it is killed.
+/// It ends, and everything it started with it, by Ctrl-C, by SIGTERM, when its terminal is closed
+/// and when it is killed.
 #[derive(Parser)]
 struct Arguments {
     /// The release of the API server.
@@ -38,7 +39,7 @@ async fn main() -> anyhow::Result<()> {
     );
     println!("# processes: {:?}", lab.process_ids().await);
     eprintln!("The lab runs until Ctrl-C.");
-    // The lab's supervisor ends this process when a signal comes.
+    // The lab's supervisor ends this process at the other signals.
     signal(SignalKind::hangup())?
         .recv()
         .await

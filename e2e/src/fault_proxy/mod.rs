@@ -1,7 +1,9 @@
-//! A proxy between a client and a lab's API server that counts writes and fails on demand. Listens and connects.
+//! A proxy between a client and a lab's API server that counts writes and fails on demand. Listens
+//! and connects.
 //!
-//! A client that is given [`FaultProxy::url`] speaks to the proxy under a certificate of the lab's authority, and the
-//! proxy passes its bearer token on: the API server sees the same user. Only HTTP/1.1 is spoken, and no upgrades.
+//! A client that is given [`FaultProxy::url`] speaks to the proxy under a certificate of the lab's
+//! authority, and the proxy passes its bearer token on: the API server sees the same user. Only
+//! HTTP/1.1 is spoken, and no upgrades.
 //!
 //! ```no_run
 //! # use std::time::Duration;
@@ -17,8 +19,8 @@
 //! # }
 //! ```
 //!
-//! Between the moment a trap springs and its end nothing passes, so that the write it names is the last one of a
-//! client that is killed then.
+//! Between the moment a trap springs and its end nothing passes, so that the write it names is the
+//! last one of a client that is killed then.
 
 mod connection;
 mod request;
@@ -144,7 +146,8 @@ impl FaultProxy {
         self.state.borrow().lease_writes
     }
 
-    /// Waits for the `nth` write from now on, 1 being the next, Leases apart. A trap set before is let go.
+    /// Waits for the `nth` write from now on, 1 being the next, Leases apart. A trap set before is
+    /// let go.
     #[must_use]
     pub fn trap(&self, nth: usize, moment: Moment) -> Trap {
         let (sprung, told) = oneshot::channel();
@@ -162,7 +165,8 @@ impl FaultProxy {
         }
     }
 
-    /// Answers the next `refusal.times` requests that `selects` chooses, in place of the API server.
+    /// Answers the next `refusal.times` requests that `selects` chooses, in place of the API
+    /// server.
     pub fn refuse(
         &self,
         refusal: Refusal,
@@ -174,8 +178,8 @@ impl FaultProxy {
         }
     }
 
-    /// Lets no change of a resource through any watch, present or future, until the returned value is dropped; the
-    /// changes then come late.
+    /// Lets no change of a resource through any watch, present or future, until the returned value
+    /// is dropped; the changes then come late.
     #[must_use]
     pub fn hold_watches(&self, resource: &str) -> HeldWatches {
         self.state.send_modify(|state| {
@@ -187,8 +191,8 @@ impl FaultProxy {
         }
     }
 
-    /// Ends every present watch of a resource as the API server does when it has forgotten the version that the client
-    /// is at: with an ERROR of code 410.
+    /// Ends every present watch of a resource as the API server does when it has forgotten the
+    /// version that the client is at: with an ERROR of code 410.
     pub fn expire_watches(&self, resource: &str) {
         self.state.send_modify(|state| {
             *state.expirations.entry(resource.to_owned()).or_default() += 1;
@@ -207,7 +211,8 @@ impl Drop for FaultProxy {
     }
 }
 
-/// A trap that is set, or has sprung. Dropping it lets everything pass again; whoever was held is cut off unanswered.
+/// A trap that is set, or has sprung. Dropping it lets everything pass again; whoever was held is
+/// cut off unanswered.
 pub struct Trap {
     told: oneshot::Receiver<ProxiedRequest>,
     state: Arc<watch::Sender<State>>,

@@ -53,7 +53,8 @@ impl ProxiedRequest {
         }
     }
 
-    /// Whether it changes something that is stored. Dry runs do not, nor do reviews and requests for tokens.
+    /// Whether it changes something that is stored. Dry runs do not, nor do reviews and requests
+    /// for tokens.
     #[must_use]
     pub fn is_write(&self) -> bool {
         let changes = [Method::POST, Method::PUT, Method::PATCH, Method::DELETE];

@@ -58,7 +58,8 @@ impl State {
             return Verdict::Forward;
         }
         if request.is_lease() {
-            // Renewals come by the clock: counting them would make "the third write" another one in each run.
+            // Renewals come by the clock: counting them would make "the third write" another one in
+            // each run.
             self.lease_writes += 1;
             return Verdict::Forward;
         }

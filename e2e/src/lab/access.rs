@@ -1,4 +1,5 @@
-//! Ways into a lab's cluster as somebody other than its administrator. Makes requests, writes kubeconfigs.
+//! Ways into a lab's cluster as somebody other than its administrator. Makes requests, writes
+//! kubeconfigs.
 
 use std::{path::PathBuf, sync::atomic::Ordering};
 
@@ -25,7 +26,8 @@ impl Lab {
         credentials::client_of(&kubeconfig).await
     }
 
-    /// A client that says nothing about itself, for a proxy that passes on what its own clients say.
+    /// A client that says nothing about itself, for a proxy that passes on what its own clients
+    /// say.
     ///
     /// # Errors
     ///
@@ -63,7 +65,8 @@ impl Lab {
             .context("the API server answered a token request without a token")
     }
 
-    /// A kubeconfig with a new token of a service account that exists, so that a program runs with exactly its rights.
+    /// A kubeconfig with a new token of a service account that exists, so that a program runs with
+    /// exactly its rights.
     ///
     /// # Errors
     ///

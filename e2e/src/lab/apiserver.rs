@@ -1,4 +1,5 @@
-//! The API server and the files it reads: admission configuration and audit policy. Starts a process.
+//! The API server and the files it reads: admission configuration and audit policy. Starts a
+//! process.
 
 use std::path::{Path, PathBuf};
 
@@ -60,7 +61,8 @@ impl ApiServer {
             .flag("tls-cert-file", credentials.server_certificate())
             .flag("tls-private-key-file", credentials.server_key())
             .flag("client-ca-file", credentials.authority_certificate())
-            // An aggregation layer that nobody uses, but without which the controller manager complains for ever.
+            // An aggregation layer that nobody uses, but without which the controller manager
+            // complains for ever.
             .flag(
                 "requestheader-client-ca-file",
                 credentials.authority_certificate(),
@@ -84,7 +86,8 @@ impl ApiServer {
             .flag("audit-policy-file", audit)
             .flag("audit-log-path", &audit_log)
             .flag("audit-log-format", "json")
-            // Megabytes, more than any run writes: tests read one file, so it must never be rotated away.
+            // Megabytes, more than any run writes: tests read one file, so it must never be rotated
+            // away.
             .flag("audit-log-maxsize", "1000000")
             .arguments(parts.extra_arguments);
         Ok(Self {
@@ -112,7 +115,8 @@ impl ApiServer {
     }
 }
 
-/// Source: <https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admission-controller/>.
+/// Source:
+/// <https://kubernetes.io/docs/tasks/configure-pod-container/enforce-standards-admission-controller/>.
 fn admission_configuration(pod_security: &PodSecurityConfiguration) -> Value {
     let PodSecurityConfiguration {
         enforce,

@@ -1,6 +1,8 @@
-//! The API server's audit log: who wrote what, as the server itself saw it. Reads a file, makes requests.
+//! The API server's audit log: who wrote what, as the server itself saw it. Reads a file, makes
+//! requests.
 //!
-//! It is the oracle of every write of the operator: nothing that the operator says of itself is believed.
+//! It is the oracle of every write of the operator: nothing that the operator says of itself is
+//! believed.
 
 use std::{
     collections::BTreeMap,
@@ -172,7 +174,8 @@ impl AuditLog {
         self.settle().await
     }
 
-    /// All requests after the mark that have been answered by now: everybody's, failed ones and dry runs included.
+    /// All requests after the mark that have been answered by now: everybody's, failed ones and dry
+    /// runs included.
     ///
     /// # Errors
     ///
@@ -182,7 +185,8 @@ impl AuditLog {
         self.read_since(mark)
     }
 
-    /// The writes of one user after the mark, failed ones included: what it sent, save the dry runs.
+    /// The writes of one user after the mark, failed ones included: what it sent, save the dry
+    /// runs.
     ///
     /// # Errors
     ///
@@ -215,7 +219,8 @@ impl AuditLog {
             .collect()
     }
 
-    /// Waits until the event of a request of our own is in the log, and so are those of the requests answered before it.
+    /// Waits until the event of a request of our own is in the log, and so are those of the
+    /// requests answered before it.
     async fn settle(&self) -> anyhow::Result<AuditMark> {
         static REQUESTS: AtomicU64 = AtomicU64::new(0);
         let number = REQUESTS.fetch_add(1, Ordering::Relaxed);
@@ -279,7 +284,9 @@ mod tests {
             "auditID": "1", "stage": "ResponseComplete", "requestURI": uri, "verb": "patch",
             "user": { "username": "system:serviceaccount:a:b", "groups": ["system:authenticated"] },
             "sourceIPs": ["127.0.0.1"],
-            "objectRef": { "resource": "namespaces", "namespace": "shop", "name": "shop", "apiVersion": "v1" },
+            "objectRef": {
+                "resource": "namespaces", "namespace": "shop", "name": "shop", "apiVersion": "v1",
+            },
             "responseStatus": { "metadata": {}, "code": code },
             "requestReceivedTimestamp": "2026-11-24T02:55:01.123456Z",
             "stageTimestamp": "2026-11-24T02:55:01.223456Z",

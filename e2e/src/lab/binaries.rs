@@ -1,4 +1,5 @@
-//! Where the programs of the lab's Kubernetes are. Runs `e2e/cluster/build`, which builds what is missing.
+//! Where the programs of the lab's Kubernetes are. Runs `e2e/cluster/build`, which builds what is
+//! missing.
 
 use std::{
     path::{Path, PathBuf},
@@ -38,7 +39,8 @@ impl KubernetesVersion {
 }
 
 impl Binaries {
-    /// Finds the programs, and builds them first where they are missing: minutes on a new machine, milliseconds afterwards.
+    /// Finds the programs, and builds them first where they are missing: minutes on a new machine,
+    /// milliseconds afterwards.
     pub(super) async fn find(version: KubernetesVersion) -> anyhow::Result<Self> {
         // kubectl and the controllers are always the newest.
         let newest = KubernetesVersion::default().module();

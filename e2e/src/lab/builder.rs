@@ -5,7 +5,8 @@ use super::{Lab, binaries::KubernetesVersion};
 /// The account under which `config/default` runs the operator.
 const OPERATOR: &str = "system:serviceaccount:podfence-system:podfence-operator";
 
-/// A level and a version of the Pod Security Standards, as written into the API server's configuration.
+/// A level and a version of the Pod Security Standards, as written into the API server's
+/// configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PodSecurityDefault {
     /// `privileged`, `baseline` or `restricted`.
@@ -110,13 +111,15 @@ impl LabBuilder {
         self
     }
 
-    /// Records whole requests and answers of one more user in the audit log; without any it is the operator of `config/default`.
+    /// Records whole requests and answers of one more user in the audit log; without any it is the
+    /// operator of `config/default`.
     pub fn audited_user(mut self, user: impl Into<String>) -> Self {
         self.audited_users.push(user.into());
         self
     }
 
-    /// Runs without controllers: no default service accounts, no pods of workloads, no namespace ever goes.
+    /// Runs without controllers: no default service accounts, no pods of workloads, no namespace
+    /// ever goes.
     pub fn without_controller_manager(mut self) -> Self {
         self.controller_manager = false;
         self

@@ -15,7 +15,8 @@ pub struct Identity {
     pub key: String,
 }
 
-/// The lab's certificate authority, trusted by every process of the lab for servers and clients alike.
+/// The lab's certificate authority, trusted by every process of the lab for servers and clients
+/// alike.
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
 }

@@ -1,5 +1,5 @@
-//! The controller manager: default service accounts, the pods of workloads, garbage collection, the end of
-//! namespaces. Starts a process.
+//! The controller manager: default service accounts, the pods of workloads, garbage collection, the
+//! end of namespaces. Starts a process.
 
 use std::path::{Path, PathBuf};
 
@@ -51,7 +51,8 @@ impl ControllerManager {
                 "service-account-private-key-file",
                 credentials.token_private_key(),
             )
-            // Each controller under its own account, as clusters run it: the audit log tells them apart.
+            // Each controller under its own account, as clusters run it: the audit log tells them
+            // apart.
             .flag("use-service-account-credentials", "true")
             .flag("leader-elect", "false")
             .flag("controllers", CONTROLLERS)

@@ -95,7 +95,8 @@ impl Credentials {
         folder.write(&format!("{name}.kubeconfig"), &format!("{content:#}\n"))
     }
 
-    /// A client that trusts the lab's authority and says nothing about itself, for health endpoints.
+    /// A client that trusts the lab's authority and says nothing about itself, for health
+    /// endpoints.
     pub(super) fn anonymous_client(&self, server: &str) -> anyhow::Result<Client> {
         let mut config = Config::new(server.parse()?);
         config.root_cert = Some(vec![self.authority.certificate_der()]);

@@ -37,7 +37,8 @@ impl Etcd {
             .flag("listen-peer-urls", &peer_url)
             .flag("initial-advertise-peer-urls", &peer_url)
             .flag("initial-cluster", format!("lab={peer_url}"))
-            // The data does not outlive the lab; without this a slow disk sets the pace of every write.
+            // The data does not outlive the lab; without this a slow disk sets the pace of every
+            // write.
             .argument("--unsafe-no-fsync")
             .arguments(extra_arguments);
         Ok(Self {

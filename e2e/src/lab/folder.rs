@@ -1,4 +1,5 @@
-//! The folder with everything one lab writes: gone after success, kept after a failure. Does file I/O.
+//! The folder with everything one lab writes: gone after success, kept after a failure. Does file
+//! I/O.
 
 use std::{
     collections::BTreeSet,
@@ -13,7 +14,8 @@ use anyhow::Context as _;
 use super::process;
 
 const PREFIX: &str = "podfence-lab-";
-/// Locked by the owner as long as it lives, so that the next lab can tell a leftover from a folder in use.
+/// Locked by the owner as long as it lives, so that the next lab can tell a leftover from a folder
+/// in use.
 const LOCK: &str = "lock";
 /// Marks a folder that is kept for somebody to read.
 const KEPT: &str = "kept";
@@ -31,7 +33,8 @@ pub(super) struct Folder {
 }
 
 impl Folder {
-    /// Makes a new folder in the system's temporary folder, and removes those whose owner was killed.
+    /// Makes a new folder in the system's temporary folder, and removes those whose owner was
+    /// killed.
     pub(super) fn create() -> anyhow::Result<Self> {
         let parent = std::env::temp_dir();
         remove_leftovers(&parent);

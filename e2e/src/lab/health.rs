@@ -12,7 +12,8 @@ const STARTUP_TIMEOUT: Duration = Duration::from_secs(120);
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(2);
 const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
-/// A server that could not listen, because a stranger took its port between the choice and the start.
+/// A server that could not listen, because a stranger took its port between the choice and the
+/// start.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} found its port taken")]
 pub(super) struct PortTaken(String);

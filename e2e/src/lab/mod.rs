@@ -1,4 +1,5 @@
-//! The lab: a whole Kubernetes control plane of one's own, on the loopback address. Starts processes, does I/O.
+//! The lab: a whole Kubernetes control plane of one's own, on the loopback address. Starts
+//! processes, does I/O.
 //!
 //! ```no_run
 //! # async fn story() -> anyhow::Result<()> {
@@ -10,14 +11,16 @@
 //! # }
 //! ```
 //!
-//! One file a process: [`etcd`], [`apiserver`], [`controller_manager`] and [`scheduler`]. Each is planned
-//! first (ports, files, arguments), which makes the addresses known to all, and started then. The programs
-//! are built from Go modules by `e2e/cluster/build`. A lab takes about five seconds and 700 MB, and any
-//! number of them run side by side: each has its own ports, keys and folder.
+//! One file a process: [`etcd`], [`apiserver`], [`controller_manager`] and [`scheduler`]. Each is
+//! planned first (ports, files, arguments), which makes the addresses known to all, and started
+//! then. The programs are built from Go modules by `e2e/cluster/build`. A lab takes about three
+//! seconds and 500 MB, and any number of them run side by side: each has its own ports, keys and
+//! folder. Stories that may share one are told by [`crate::harness`].
 //!
-//! A story that succeeds ends with [`Lab::stop`], which removes the lab's folder. A lab that is dropped without it is
-//! a failure's, by a panic or by `?`: its processes are killed, its folder is kept, and the folder's path and the ends
-//! of all logs are printed. `supervisor` says why no process outlives its test, however that ends.
+//! A story that succeeds ends with [`Lab::stop`], which removes the lab's folder. A lab that is
+//! dropped without it is a failure's, by a panic or by `?`: its processes are killed, its folder is
+//! kept, and the folder's path and the ends of all logs are printed. `supervisor` says why no
+//! process outlives its test, however that ends.
 //!
 //! Nodes will be one more file here, `node.rs` (containerd and kubelet), planned from the same
 //! [`Credentials`](credentials) and started after the API server is ready.
@@ -75,7 +78,8 @@ use crate::eventually;
 const START_ATTEMPTS: usize = 3;
 /// The API server waits for open requests; on a busy machine that takes seconds.
 const STOP_GRACE: Duration = Duration::from_secs(30);
-/// The controllers make a namespace's default service account at once, unless the machine is very busy.
+/// The controllers make a namespace's default service account at once, unless the machine is very
+/// busy.
 const NAMESPACE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How a process of the lab is made to end.
@@ -89,8 +93,8 @@ pub enum Stop {
 
 /// A running Kubernetes.
 pub struct Lab {
-    // INVARIANT: fields are dropped in this order, so that nothing complains about a server that went before it,
-    // and the folder goes when nobody writes there any more.
+    // INVARIANT: fields are dropped in this order, so that nothing complains about a server that
+    // went before it, and the folder goes when nobody writes there any more.
     scheduler: Option<Process>,
     controller_manager: Option<Process>,
     apiserver: Mutex<Option<Process>>,
@@ -106,12 +110,13 @@ pub struct Lab {
 }
 
 impl Lab {
-    /// Starts a lab with the newest Kubernetes and all its defaults, and returns when every process is healthy.
+    /// Starts a lab with the newest Kubernetes and all its defaults, and returns when every process
+    /// is healthy.
     ///
     /// # Errors
     ///
-    /// When the programs cannot be built, or a process does not become healthy in two minutes; the error ends with
-    /// the end of its log.
+    /// When the programs cannot be built, or a process does not become healthy in two minutes; the
+    /// error ends with the end of its log.
     pub async fn start() -> anyhow::Result<Self> {
         Self::builder().start().await
     }
@@ -162,7 +167,8 @@ impl Lab {
         })
     }
 
-    /// A client of the cluster's administrator, without retries. It works on the runtime that started the lab.
+    /// A client of the cluster's administrator, without retries. It works on the runtime that
+    /// started the lab.
     #[must_use]
     pub fn client(&self) -> Client {
         self.client.clone()
@@ -180,7 +186,8 @@ impl Lab {
         self.plan.apiserver.url()
     }
 
-    /// The certificate authority that every process of this lab trusts, to put a server of one's own between them.
+    /// The certificate authority that every process of this lab trusts, to put a server of one's
+    /// own between them.
     #[must_use]
     pub fn authority(&self) -> &Authority {
         self.credentials.authority()
@@ -192,7 +199,8 @@ impl Lab {
         self.folder.path()
     }
 
-    /// Creates a namespace and, where the controller manager runs, waits until pods can be created in it.
+    /// Creates a namespace and, where the controller manager runs, waits until pods can be created
+    /// in it.
     ///
     /// # Errors
     ///
@@ -257,7 +265,8 @@ impl Lab {
         Ok(())
     }
 
-    /// Starts the API server again, at the same address and with the same arguments, and waits until it is ready.
+    /// Starts the API server again, at the same address and with the same arguments, and waits
+    /// until it is ready.
     ///
     /// # Errors
     ///
@@ -279,7 +288,8 @@ impl Lab {
         self.start_apiserver().await
     }
 
-    /// Asks every process to end, users first, and removes the folder: the end of a story that succeeded.
+    /// Asks every process to end, users first, and removes the folder: the end of a story that
+    /// succeeded.
     ///
     /// # Errors
     ///

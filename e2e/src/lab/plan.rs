@@ -1,4 +1,5 @@
-//! All processes of one lab, planned together and started in an order that wastes no time. Starts processes.
+//! All processes of one lab, planned together and started in an order that wastes no time. Starts
+//! processes.
 
 use super::{
     apiserver::{self, ApiServer},

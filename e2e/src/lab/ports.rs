@@ -8,7 +8,8 @@ use std::{
 
 use anyhow::bail;
 
-/// Below 32768, where Linux begins to take ports for outgoing connections: nothing but a listener can take these.
+/// Below 32768, where Linux begins to take ports for outgoing connections: nothing but a listener
+/// can take these.
 const RANGE: Range<u16> = 20_000..32_000;
 
 /// A TCP port of 127.0.0.1 that no other lab takes while this value lives.
@@ -32,7 +33,8 @@ impl Port {
     ///
     /// When every port of the range is taken.
     pub(super) fn reserve() -> anyhow::Result<Self> {
-        // RandomState is seeded anew in each process, so that labs do not race along the same sequence.
+        // RandomState is seeded anew in each process, so that labs do not race along the same
+        // sequence.
         let random = RandomState::new().hash_one(std::process::id());
         let length = u64::from(RANGE.end - RANGE.start);
         let start = RANGE.start + u16::try_from(random % length)?;

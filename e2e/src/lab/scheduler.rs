@@ -1,4 +1,5 @@
-//! The scheduler: without nodes it says why a pod is pending, with nodes it places it. Starts a process.
+//! The scheduler: without nodes it says why a pod is pending, with nodes it places it. Starts a
+//! process.
 
 use std::path::{Path, PathBuf};
 

@@ -5,11 +5,12 @@
 //! - A value dropped, also by a panic: [`super::Process`] kills its child.
 //! - SIGINT and SIGTERM: this thread kills all children, removes the labs' folders and exits.
 //! - SIGKILL: the kernel kills the children, by the parent-death signal that `setpriv` sets before
-//!   it becomes the program. It is sent when the *thread* that started the child ends, and threads of
-//!   tests and runtimes end early, so only this thread, which lives as long as the process, starts any.
+//!   it becomes the program. It is sent when the *thread* that started the child ends, and threads
+//!   of tests and runtimes end early, so only this thread, which lives as long as the process,
+//!   starts any.
 //!
-//! Each child is owned by one task, which is the only one to signal it and to reap it. So a signal never
-//! reaches a process that got the same id later.
+//! Each child is owned by one task, which is the only one to signal it and to reap it. So a signal
+//! never reaches a process that got the same id later.
 
 use std::{
     io,
@@ -48,8 +49,8 @@ struct Request {
 ///
 /// # Errors
 ///
-/// When the supervisor or the program cannot be started. A program that does not exist exits with 127
-/// instead, and says so on its standard error.
+/// When the supervisor or the program cannot be started. A program that does not exist exits with
+/// 127 instead, and says so on its standard error.
 pub(super) async fn start(
     program: &std::path::Path,
     configure: impl FnOnce(&mut Command),
@@ -57,7 +58,8 @@ pub(super) async fn start(
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--"]).arg(program);
     configure(&mut command);
-    // In its own group, so that Ctrl-C in a terminal reaches this process alone, which then ends the children in order.
+    // In its own group, so that Ctrl-C in a terminal reaches this process alone, which then ends
+    // the children in order.
     command
         .stdin(Stdio::null())
         .kill_on_drop(true)
@@ -145,7 +147,8 @@ fn own(mut child: Child) -> io::Result<Supervised> {
     tokio::spawn(async move {
         let status = loop {
             tokio::select! {
-                // INVARIANT: the child is reaped nowhere else, so while this branch runs the id is still its own.
+                // INVARIANT: the child is reaped nowhere else, so while this branch runs the id is
+                // still its own.
                 Some(signal) = wanted.recv() => deliver(&child, signal),
                 status = child.wait() => break status,
             }
@@ -181,7 +184,8 @@ impl Supervised {
         if self.exit.borrow().is_some() || self.signals.send(Signal::KILL).is_err() {
             return;
         }
-        // Callable from asynchronous code, where a destructor cannot wait otherwise; the supervisor's own thread makes the progress.
+        // Callable from asynchronous code, where a destructor cannot wait otherwise; the
+        // supervisor's own thread makes the progress.
         let deadline = std::time::Instant::now() + KILL_TIMEOUT;
         while self.exit.borrow().is_none() && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
