@@ -3,6 +3,8 @@
 pub mod fault_proxy;
 pub mod harness;
 pub mod lab;
+pub mod oracle;
+pub mod pods;
 pub mod story;
 
 mod eventually;

@@ -19,12 +19,16 @@ pub struct Finding {
     pub containers: Vec<Box<str>>,
 }
 
-/// `reason (detail), reason (detail)`, as for a single pod.
+/// `reason (detail), reason (detail)`, as for a single pod; a reason without detail stands alone.
 #[must_use]
 pub fn message(findings: &[Finding]) -> String {
     let parts: Vec<_> = findings
         .iter()
-        .map(|finding| format!("{} ({})", finding.reason, finding.detail))
+        .map(|Finding { reason, detail, .. }| match detail.as_str() {
+            // A sysctl without a name leaves nothing to say.
+            "" => (*reason).to_owned(),
+            detail => format!("{reason} ({detail})"),
+        })
         .collect();
     parts.join(", ")
 }

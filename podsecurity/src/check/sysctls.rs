@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn names_are_compared_as_written() {
         assert_eq!(said(37, &[]), None);
-        assert_eq!(said(37, &[""]).as_deref(), Some("forbidden sysctls ()"));
+        assert_eq!(said(37, &[""]).as_deref(), Some("forbidden sysctls"));
         assert_eq!(
             said(
                 37,
