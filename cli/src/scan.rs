@@ -1,5 +1,10 @@
 //! Judges every object of every input by the rules that the operator judges by. Reads files.
 
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
 use podfence_podsecurity::{LevelVersion, Rules, ServerVersion};
 use podfence_workload::Kind;
 
@@ -14,11 +19,39 @@ pub(crate) fn scan(inputs: &[Input], standard: LevelVersion) -> Report {
         standard,
     };
     let listed: Vec<Listed> = inputs.iter().flat_map(read::list).collect();
-    let entries = listed
-        .iter()
-        .flat_map(|listed| scanner.entries(listed))
-        .collect();
+    let entries = in_parallel(&listed, |listed| scanner.entries(listed));
     Report { standard, entries }
+}
+
+/// Does every job on whichever core is free, and gives the results in the order of the jobs.
+fn in_parallel<Job: Sync, Done: Send>(
+    jobs: &[Job],
+    work: impl Fn(&Job) -> Vec<Done> + Sync,
+) -> Vec<Done> {
+    let next = AtomicUsize::new(0);
+    let worker = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(job) = jobs.get(index) else {
+                return done;
+            };
+            done.push((index, work(job)));
+        }
+    };
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    let mut done = thread::scope(|scope| {
+        let others: Vec<_> = (1..cores.min(jobs.len()))
+            .map(|_| scope.spawn(worker))
+            .collect();
+        let mut done = worker();
+        for other in others {
+            done.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        done
+    });
+    done.sort_unstable_by_key(|(index, _)| *index);
+    done.into_iter().flat_map(|(_, done)| done).collect()
 }
 
 struct Scanner {

@@ -82,3 +82,63 @@ fn syntax_error(error: &ScanError) -> YamlError {
         message: error.info(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+    use serde_json::Value;
+
+    use super::documents;
+
+    /// A document, and what kubectl 1.37 makes of it: nothing where it refuses it.
+    #[derive(Deserialize)]
+    struct Row {
+        yaml: String,
+        json: Option<Value>,
+    }
+
+    fn rows() -> Vec<Row> {
+        serde_json::from_str(include_str!("../tests/fixtures/kubectl-yaml.json")).unwrap()
+    }
+
+    /// The first document, or why it cannot be read.
+    fn read(text: &str) -> Result<Value, String> {
+        match documents(text).into_iter().next() {
+            Some(read) => read.map_err(|error| error.to_string()),
+            None => Ok(Value::Null),
+        }
+    }
+
+    /// Integers beyond 64 bits are floats here and digits there; no field takes either.
+    fn same(left: &Value, right: &Value) -> bool {
+        match (left, right) {
+            (Value::Number(left), Value::Number(right)) => {
+                left == right || left.as_f64() == right.as_f64()
+            }
+            (Value::Array(left), Value::Array(right)) => {
+                left.len() == right.len() && left.iter().zip(right).all(|(l, r)| same(l, r))
+            }
+            (Value::Object(left), Value::Object(right)) => {
+                left.len() == right.len()
+                    && left
+                        .iter()
+                        .zip(right)
+                        .all(|((lk, l), (rk, r))| lk == rk && same(l, r))
+            }
+            _ => left == right,
+        }
+    }
+
+    #[test]
+    fn every_document_means_what_it_means_to_kubectl() {
+        let different: Vec<_> = rows()
+            .into_iter()
+            .filter_map(|Row { yaml, json }| {
+                let (read, wanted) = (read(&yaml), json?);
+                let is_same = read.as_ref().is_ok_and(|value| same(value, &wanted));
+                (!is_same).then_some((yaml, read, wanted))
+            })
+            .collect();
+        assert!(different.is_empty(), "{different:#?}");
+    }
+}

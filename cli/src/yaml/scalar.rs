@@ -107,6 +107,12 @@ fn integer(text: &str) -> Option<Number> {
     let (radix, digits) = match unsigned.as_bytes() {
         [b'0', b'x' | b'X', ..] => (16, unsigned.get(2..)?),
         [b'0', b'o' | b'O', ..] => (8, unsigned.get(2..)?),
+        // A quirk of kubectl's decoder: here the sign may stand behind the prefix.
+        [b'0', b'b', b'+' | b'-', ..] if sign.is_none() => {
+            return i64::from_str_radix(unsigned.get(2..)?, 2)
+                .ok()
+                .map(Number::from);
+        }
         [b'0', b'b' | b'B', ..] => (2, unsigned.get(2..)?),
         [b'0', _, ..] => (8, unsigned.get(1..)?),
         _ => (10, unsigned),
