@@ -75,8 +75,21 @@ impl<'a> Governed<'a> {
         let outcome = self.outcome(Standing::new(phase, reason), None, false, assessment);
         NamespacePlan {
             outcome: Some(outcome),
+            interrupts: self.interrupted(),
             ..NamespacePlan::nothing()
         }
+    }
+
+    /// The policy whose record of cleanness is stored here, if that is another than the winner.
+    pub(crate) fn interrupted(&self) -> Option<String> {
+        let State {
+            policy,
+            clean_since,
+            ..
+        } = &self.state;
+        policy
+            .clone()
+            .filter(|claimed| *claimed != self.policy.name && clean_since.is_some())
     }
 
     pub(crate) fn outcome(

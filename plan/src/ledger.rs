@@ -17,6 +17,10 @@ pub const ANNOTATION: &str = "state.podfence.dev/soaks";
 /// the loss of its node pass without a day of soaking lost.
 pub const LONGEST_ABSENCE: SignedDuration = SignedDuration::from_mins(5);
 
+/// How many namespaces are kept by name. With names of at most 63 bytes that is a fraction of what
+/// an object's annotations may take; beyond it a policy's soaks start again as a whole.
+const MOST_NAMESPACES: usize = 500;
+
 /// The longest soak that the API accepts, one year. An older entry can undo nothing any more.
 const LONGEST_SOAK: SignedDuration = SignedDuration::from_hours(8760);
 
@@ -37,6 +41,8 @@ pub struct Ledger {
     everything: Option<Mark>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     policies: BTreeMap<String, Mark>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    namespaces: BTreeMap<String, Timestamp>,
 }
 
 impl Ledger {
@@ -45,7 +51,7 @@ impl Ledger {
     pub fn starting(now: Timestamp) -> Self {
         Self {
             everything: Some(Mark::CountedFrom(now)),
-            policies: BTreeMap::new(),
+            ..Self::default()
         }
     }
 
@@ -80,17 +86,17 @@ impl Ledger {
         serde_json::to_string(self).unwrap_or_default()
     }
 
-    /// The instant before which nothing counts for this policy; `None` when all that is stored on
-    /// the namespace counts. Paused means that nothing counts before now.
+    /// The instant before which nothing counts for this policy in this namespace; `None` when all
+    /// that is stored on the namespace counts. Paused means that nothing counts before now.
     #[must_use]
-    pub fn counted_from(&self, policy: &str, now: Timestamp) -> Option<Timestamp> {
+    pub fn counted_from(&self, policy: &str, namespace: &str, now: Timestamp) -> Option<Timestamp> {
         let instant = |mark: Mark| match mark {
             Mark::CountedFrom(from) => from,
             Mark::Paused => now,
         };
         let own = self.policies.get(policy).copied().map(instant);
         let all = self.everything.map(instant);
-        own.max(all)
+        own.max(all).max(self.namespaces.get(namespace).copied())
     }
 
     /// Records that nothing counts for this policy from now on. True when that is new.
@@ -107,6 +113,34 @@ impl Ledger {
             }
             _ => false,
         }
+    }
+
+    /// Records that a namespace which `policy` last wrote has come under a policy that writes
+    /// nothing: what is stored there no longer counts. True when that is new.
+    pub fn interrupt(&mut self, namespace: &str, policy: &str, now: Timestamp) -> bool {
+        if self.namespaces.contains_key(namespace) {
+            return false;
+        }
+        if self.namespaces.len() < MOST_NAMESPACES {
+            self.namespaces.insert(namespace.to_owned(), now);
+            return true;
+        }
+        // Too many to name: whoever wrote them starts again everywhere.
+        let mark = self
+            .policies
+            .entry(policy.to_owned())
+            .or_insert(Mark::CountedFrom(Timestamp::MIN));
+        let news = matches!(mark, Mark::CountedFrom(from) if *from < now);
+        if news {
+            *mark = Mark::CountedFrom(now);
+        }
+        news
+    }
+
+    /// Records that a namespace is gone, or written again, so that it keeps its own record. True
+    /// when that is new.
+    pub fn continue_in(&mut self, namespace: &str) -> bool {
+        self.namespaces.remove(namespace).is_some()
     }
 
     /// Records that something of the cluster cannot be seen. True when that is new.
@@ -135,10 +169,11 @@ impl Ledger {
     }
 
     fn is_ahead_of(&self, now: Timestamp) -> bool {
-        self.everything
-            .iter()
-            .chain(self.policies.values())
-            .any(|mark| matches!(mark, Mark::CountedFrom(from) if *from > now))
+        let marks = self.everything.iter().chain(self.policies.values());
+        marks
+            .copied()
+            .any(|mark| matches!(mark, Mark::CountedFrom(from) if from > now))
+            || self.namespaces.values().any(|from| *from > now)
     }
 }
 
@@ -185,7 +220,11 @@ mod tests {
             ("kept", Some(kept), recent, long_ago),
         ] {
             let ledger = Ledger::take_over(annotation, renewed, now);
-            assert_eq!(ledger.counted_from("apps", now), Some(want), "{name}");
+            assert_eq!(
+                ledger.counted_from("apps", "shop", now),
+                Some(want),
+                "{name}"
+            );
         }
     }
 
@@ -199,14 +238,14 @@ mod tests {
         let mut ledger = Ledger::starting(start);
         assert!(!ledger.resume("apps", later), "never paused");
         assert!(ledger.pause("apps") && !ledger.pause("apps"));
-        assert_eq!(ledger.counted_from("apps", now), Some(now));
-        assert_eq!(ledger.counted_from("other", now), Some(start));
+        assert_eq!(ledger.counted_from("apps", "shop", now), Some(now));
+        assert_eq!(ledger.counted_from("other", "shop", now), Some(start));
         assert!(ledger.resume("apps", later));
-        assert_eq!(ledger.counted_from("apps", now), Some(later));
+        assert_eq!(ledger.counted_from("apps", "shop", now), Some(later));
         assert!(ledger.pause_everything() && !ledger.pause_everything());
-        assert_eq!(ledger.counted_from("other", now), Some(now));
+        assert_eq!(ledger.counted_from("other", "shop", now), Some(now));
         assert!(ledger.resume_everything(now) && !ledger.resume_everything(now));
-        assert_eq!(ledger.counted_from("apps", now), Some(now));
+        assert_eq!(ledger.counted_from("apps", "shop", now), Some(now));
     }
 
     #[test]
@@ -228,8 +267,32 @@ mod tests {
             "older than the longest soak"
         );
         assert_eq!(
-            ledger.counted_from("suspended", two_years_on),
+            ledger.counted_from("suspended", "shop", two_years_on),
             Some(two_years_on)
         );
+    }
+
+    #[test]
+    fn interrupted_namespaces() {
+        let (start, later) = (at("2026-11-01T00:00:00Z"), at("2026-11-02T00:00:00Z"));
+        let mut ledger = Ledger::starting(start);
+        assert!(ledger.interrupt("shop", "apps", later));
+        assert!(
+            !ledger.interrupt("shop", "apps", at("2026-11-03T00:00:00Z")),
+            "from the start"
+        );
+        assert_eq!(ledger.counted_from("apps", "shop", later), Some(later));
+        assert_eq!(ledger.counted_from("apps", "other", later), Some(start));
+        assert!(ledger.continue_in("shop") && !ledger.continue_in("shop"));
+        assert_eq!(ledger.counted_from("apps", "shop", later), Some(start));
+        for number in 0..MOST_NAMESPACES {
+            assert!(ledger.interrupt(&format!("namespace-{number}"), "apps", start));
+        }
+        assert!(
+            ledger.interrupt("one-more", "apps", later),
+            "there are too many to name"
+        );
+        assert_eq!(ledger.counted_from("apps", "anywhere", later), Some(later));
+        assert!(ledger.to_annotation().len() < 64 * 1024);
     }
 }

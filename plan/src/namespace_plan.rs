@@ -88,6 +88,9 @@ pub struct NamespacePlan {
     pub requeue_at: Option<Timestamp>,
     /// To be published after the step succeeded.
     pub events: Vec<Event>,
+    /// The policy that last wrote this namespace, which is now under one that writes nothing: to be
+    /// told to the `Ledger`. `None` wherever the namespace keeps its own record.
+    pub interrupts: Option<String>,
 }
 
 impl NamespacePlan {
@@ -97,6 +100,7 @@ impl NamespacePlan {
             outcome: None,
             requeue_at: None,
             events: Vec::new(),
+            interrupts: None,
         }
     }
 }

@@ -110,7 +110,9 @@ impl<'a, 'b> Planned<'a, 'b> {
             uid: &namespace.uid,
             version: at.version,
             up_to: target.level,
-            counted_from: context.ledger.counted_from(&policy.name, context.now),
+            counted_from: context
+                .ledger
+                .counted_from(&policy.name, &namespace.name, context.now),
             now: context.now,
         };
         let Assessment {
@@ -157,7 +159,9 @@ impl<'a, 'b> Planned<'a, 'b> {
             state,
             ..
         } = self.governed;
-        let counted_from = context.ledger.counted_from(&policy.name, context.now);
+        let counted_from = context
+            .ledger
+            .counted_from(&policy.name, &namespace.name, context.now);
         state.is_empty()
             && self.assessment.empty
             && !self.assessment.passing.restricted
@@ -193,6 +197,7 @@ impl<'a, 'b> Planned<'a, 'b> {
         NamespacePlan {
             outcome: Some(outcome),
             requeue_at,
+            interrupts: self.governed.interrupted(),
             ..NamespacePlan::nothing()
         }
     }

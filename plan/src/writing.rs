@@ -157,6 +157,7 @@ impl<'a, 'b, 'c> Writing<'a, 'b, 'c> {
             outcome: Some(outcome),
             requeue_at,
             events: self.events,
+            interrupts: None,
         }
     }
 

@@ -267,7 +267,7 @@ fn a_violating_pod_that_comes_and_goes_starts_the_soak_again() {
 #[test]
 fn what_starts_a_soak_again() {
     type Change = fn(&mut World);
-    let changes: [(&str, Change); 6] = [
+    let changes: [(&str, Change); 7] = [
         ("another winner", |world| {
             world.policy("aaa", restricted(), json!({"priority": 1}));
         }),
@@ -292,6 +292,12 @@ fn what_starts_a_soak_again() {
             world.settle();
             world.edit("apps", json!({"suspend": false}));
             world.ledger.resume("apps", world.now);
+        }),
+        ("a policy in between that wrote nothing", |world| {
+            world.policy("aaa", restricted(), json!({"priority": 1, "suspend": true}));
+            world.settle();
+            world.restart();
+            world.edit("aaa", json!({"excludedNamespaces": ["shop"]}));
         }),
         ("an object that could not be read", |world| {
             world

@@ -442,34 +442,47 @@ impl World {
     /// Plans and carries out until there is nothing left to do.
     pub fn settle(&mut self) -> Option<Outcome> {
         for _ in 0..8 {
-            let plan = self.plan();
-            match plan.step {
-                Step::Nothing => {
-                    self.requeue_at = plan.requeue_at;
-                    if let Some(outcome) = &plan.outcome {
-                        self.memory.previous = Some((outcome.phase, outcome.since));
-                    }
-                    return plan.outcome;
-                }
-                Step::Ask(apply, pair) => {
-                    self.asked += 1;
-                    self.memory.answer = Some(Answer {
-                        uid: apply.uid,
-                        resource_version: apply.resource_version,
-                        revision: self.workloads.revision(),
-                        pair,
-                        asked_at: self.now,
-                        warnings: self.admission.clone(),
-                    });
-                }
-                Step::Apply(apply) => self.write(&apply, plan.events),
-                Step::Remove { remove, retain } => {
-                    let apply = if self.crd_is_readable { remove } else { retain };
-                    self.write(&apply, plan.events);
-                }
+            if let Some(settled) = self.step() {
+                return settled;
             }
         }
         panic!("the plan does not settle: {:?}", self.plan());
+    }
+
+    /// Plans once and carries that out; the outcome when there was nothing to do.
+    #[allow(clippy::option_option)] // Nothing left to do, for a namespace that nobody wins.
+    pub fn step(&mut self) -> Option<Option<Outcome>> {
+        let plan = self.plan();
+        match plan.step {
+            Step::Nothing => {
+                self.requeue_at = plan.requeue_at;
+                match plan.interrupts {
+                    Some(policy) => self.ledger.interrupt("shop", &policy, self.now),
+                    None => self.ledger.continue_in("shop"),
+                };
+                if let Some(outcome) = &plan.outcome {
+                    self.memory.previous = Some((outcome.phase, outcome.since));
+                }
+                return Some(plan.outcome);
+            }
+            Step::Ask(apply, pair) => {
+                self.asked += 1;
+                self.memory.answer = Some(Answer {
+                    uid: apply.uid,
+                    resource_version: apply.resource_version,
+                    revision: self.workloads.revision(),
+                    pair,
+                    asked_at: self.now,
+                    warnings: self.admission.clone(),
+                });
+            }
+            Step::Apply(apply) => self.write(&apply, plan.events),
+            Step::Remove { remove, retain } => {
+                let apply = if self.crd_is_readable { remove } else { retain };
+                self.write(&apply, plan.events);
+            }
+        }
+        None
     }
 
     fn write(&mut self, apply: &Apply, events: Vec<Event>) {
