@@ -29,7 +29,8 @@ use crate::lease;
 use crate::metrics::{Metrics, WatchRestart};
 use crate::observe::health::{GRACE, Health};
 use crate::observe::index::Index;
-use crate::observe::watch::{News, Report};
+use crate::observe::source::{Malformed, Observed};
+use crate::observe::watch::{Failure, News, Report};
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
 use crate::server::Vitals;
@@ -92,6 +93,8 @@ enum Term {
     /// We lead.
     Leading {
         ledger: Ledger,
+        /// The ledger differs from what was stored last.
+        changed: bool,
         /// Resolves when the ledger as it is now is stored. No plan is made before that.
         recording: Option<oneshot::Receiver<()>>,
     },
@@ -204,23 +207,27 @@ impl Driver {
     }
 
     fn take_in(&mut self, Report { source, news }: Report) {
-        self.health.note(source, &news, Instant::now());
+        let fails_anew = self.health.note(source, &news, Instant::now());
         match news {
             News::Started => self.index.begin_list(source),
             News::Listed => self.index.finish_list(source),
             News::Established => {}
-            News::Applied(observed) => self.index.apply(observed),
+            News::Applied(observed) => {
+                log_malformed(&observed);
+                self.index.apply(observed);
+            }
             News::Deleted { namespace, name } => self.index.delete(source, &namespace, &name),
-            News::Failed(failure) => {
-                tracing::warn!(
-                    resource = source.resource_name(),
-                    cause = failure.cause.label(),
-                    error = failure.message,
-                    "a list or watch failed"
-                );
+            News::Failed(Failure { cause, message }) => {
+                let (resource, cause) = (source.resource_name(), cause.label());
+                // Every few seconds while it lasts; once is enough to read.
+                if fails_anew {
+                    tracing::warn!(resource, cause, error = message, "a list or watch failed");
+                } else {
+                    tracing::debug!(resource, cause, error = message, "a list or watch failed");
+                }
                 let labels = WatchRestart {
                     kind: source.kind(),
-                    reason: failure.cause.label(),
+                    reason: cause,
                 };
                 self.out.metrics.watch_restarts.get_or_create(&labels).inc();
             }
@@ -280,6 +287,19 @@ impl Driver {
         ];
         // The tick comes earlier than an alarm that is far away.
         alarms.into_iter().flatten().min().unwrap_or(now + TICK)
+    }
+}
+
+fn log_malformed(observed: &Observed) {
+    if let Some(Malformed {
+        name,
+        namespace,
+        error,
+        ..
+    }) = observed.malformed()
+    {
+        let kind = observed.kind();
+        tracing::warn!(kind, namespace, name, error, "cannot read an object");
     }
 }
 

@@ -1,5 +1,7 @@
 //! The operator's program: parse, set up the log, run. Does I/O.
 
+use std::io::IsTerminal;
+
 use clap::Parser;
 use podfence_operator::args::{Args, Config, LogFormat};
 use podfence_operator::run::run;
@@ -17,6 +19,8 @@ fn main() -> anyhow::Result<()> {
     if let Err(error) = &outcome {
         tracing::error!(error = error as &dyn std::error::Error, "ended");
     }
+    // Nothing that is left has anything to finish, and some of it would take seconds to end.
+    runtime.shutdown_background();
     Ok(outcome?)
 }
 
@@ -28,7 +32,8 @@ fn start_log(config: &Config) -> anyhow::Result<()> {
     let filter = EnvFilter::builder().parse(&config.log_filter)?;
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     match config.log_format {
         LogFormat::Json => log.json().flatten_event(true).init(),
         LogFormat::Text => log.init(),

@@ -60,8 +60,9 @@ impl Seen {
     /// long as nothing else answers: it is the watches' business to notice that nobody does.
     #[must_use]
     pub fn servers(&self) -> Option<Servers> {
-        let (oldest, _) = self.0.first_key_value()?;
-        let (newest, _) = self.0.last_key_value()?;
+        let rules = |version: &&ServerVersion| version.newest_policy();
+        let oldest = self.0.keys().min_by_key(rules)?;
+        let newest = self.0.keys().max_by_key(rules)?;
         Some(Servers {
             oldest: *oldest,
             newest: *newest,
@@ -107,32 +108,43 @@ async fn ask(
     let request = request.map_err(kube::Error::HttpError)?;
     let client = connect()?;
     let answer = timeout(REQUEST_TIMEOUT, client.request::<Info>(request));
-    let Info {
-        minor,
-        emulation_minor,
-    } = answer.await.map_err(|_| VersionError::Timeout)??;
-    // Where a newer binary emulates an older version, admission follows the older one.
-    let written = if emulation_minor.is_empty() {
-        &minor
-    } else {
-        &emulation_minor
-    };
-    // Some distributions write `34+`.
-    let digits = written.trim_end_matches(|character: char| !character.is_ascii_digit());
-    match digits.parse() {
-        Ok(number) => Ok(ServerVersion::new(number)),
-        Err(_) => Err(VersionError::Unreadable {
+    let info = answer.await.map_err(|_| VersionError::Timeout)??;
+    info.version().ok_or_else(|| {
+        let Info {
             minor,
-            emulation: emulation_minor,
-        }),
-    }
+            emulation_minor: emulation,
+        } = info;
+        VersionError::Unreadable { minor, emulation }
+    })
 }
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Info {
     minor: String,
+    /// The version whose behaviour a newer program imitates; servers before 1.34 do not say.
     emulation_minor: String,
+}
+
+impl Info {
+    fn version(&self) -> Option<ServerVersion> {
+        let binary = leading_number(&self.minor)?;
+        if self.emulation_minor.is_empty() {
+            return Some(ServerVersion::new(binary));
+        }
+        Some(ServerVersion::emulating(
+            binary,
+            leading_number(&self.emulation_minor)?,
+        ))
+    }
+}
+
+/// The number in front: some distributions write `34+`.
+fn leading_number(text: &str) -> Option<u16> {
+    let end = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
 }
 
 #[cfg(test)]
@@ -142,7 +154,38 @@ mod tests {
     use podfence_podsecurity::ServerVersion;
     use tokio::time::Instant;
 
-    use super::{MEMORY, Seen};
+    use super::{Info, MEMORY, Seen};
+
+    #[test]
+    fn reads_what_servers_say() {
+        for (minor, emulation, want) in [
+            ("", "", None),
+            ("x", "", None),
+            ("37", "x", None),
+            ("99999", "", None),
+            ("34", "", Some(ServerVersion::new(34))),
+            ("34+", "", Some(ServerVersion::new(34))),
+            ("37", "37", Some(ServerVersion::new(37))),
+            ("37", "36", Some(ServerVersion::emulating(37, 36))),
+        ] {
+            let info = Info {
+                minor: minor.into(),
+                emulation_minor: emulation.into(),
+            };
+            assert_eq!(info.version(), want, "{minor:?} {emulation:?}");
+        }
+    }
+
+    #[test]
+    fn rules_decide_which_server_is_the_oldest() {
+        let now = Instant::now();
+        let mut seen = Seen::default();
+        let (imitating, plain) = (ServerVersion::emulating(37, 35), ServerVersion::new(36));
+        seen.note(plain, now);
+        seen.note(imitating, now);
+        let servers = seen.servers().expect("two answered");
+        assert_eq!((servers.oldest, servers.newest), (imitating, plain));
+    }
 
     #[test]
     fn a_version_is_remembered_for_a_while() {

@@ -83,6 +83,7 @@ impl Driver {
         self.out.metrics.leader.set(1);
         self.term = Term::Leading {
             ledger,
+            changed: false,
             recording: None,
         };
         self.index.mark_all();
@@ -92,31 +93,46 @@ impl Driver {
     pub(super) fn keep_ledger(&mut self, election: &lease::Handle) {
         let Term::Leading {
             ledger,
+            changed,
             recording: recording @ None,
         } = &mut self.term
         else {
             return;
         };
         let now = wall_clock();
-        let mut changed = if self.unseen.is_empty() {
+        *changed |= if self.unseen.is_empty() {
             ledger.resume_everything(now)
         } else {
             ledger.pause_everything()
         };
         let policies = self.index.compiled();
         for policy in policies.iter() {
-            changed |= if policy.is_idle() {
+            *changed |= if policy.is_idle() {
                 ledger.pause(&policy.name)
             } else {
                 ledger.resume(&policy.name, now)
             };
         }
         for (name, _) in policies.unusable() {
-            changed |= ledger.pause(name);
+            *changed |= ledger.pause(name);
         }
-        changed |= ledger.prune(now, |name| self.index.policy(name).is_some());
-        if changed {
+        *changed |= ledger.prune(now, |name| self.index.policy(name).is_some());
+        if std::mem::take(changed) {
             *recording = Some(election.record(ledger));
+        }
+    }
+
+    /// Notes that what a namespace has stored of its cleanness does not count any more, because it
+    /// came under a policy that writes nothing; or that it keeps its own record again.
+    pub(super) fn note_interrupted(&mut self, namespace: &str, by: Option<&str>) {
+        if let Term::Leading {
+            ledger, changed, ..
+        } = &mut self.term
+        {
+            *changed |= match by {
+                Some(author) => ledger.interrupt(namespace, author, wall_clock()),
+                None => ledger.continue_in(namespace),
+            };
         }
     }
 

@@ -129,9 +129,14 @@ impl Driver {
             outcome,
             requeue_at,
             events,
+            interrupts,
         } = plan;
         match step {
-            Step::Nothing => self.settle(&name, outcome, requeue_at.map(|due| until(due, at.now))),
+            Step::Nothing => {
+                let again = requeue_at.map(|due| until(due, at.now));
+                self.note_interrupted(&name, interrupts.as_deref());
+                self.settle(&name, outcome, again);
+            }
             Step::Ask(apply, pair) => {
                 let entry = self.index.entry(&name);
                 let revision = entry
@@ -427,6 +432,7 @@ impl Driver {
         self.backoffs.succeeded(name);
         self.unsettled.remove(name);
         self.namespaces.silence(name);
+        self.note_interrupted(name, None);
         self.conclude(name, None);
     }
 

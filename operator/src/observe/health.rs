@@ -53,8 +53,8 @@ impl Health {
         }
     }
 
-    /// Takes in what happened to a watch.
-    pub fn note(&mut self, source: Source, news: &News, now: Instant) {
+    /// Takes in what happened to a watch. True when it is a failure that is not known yet.
+    pub fn note(&mut self, source: Source, news: &News, now: Instant) -> bool {
         let watch = self.watches.entry(source).or_default();
         match news {
             News::Started => {
@@ -79,10 +79,12 @@ impl Health {
             }
             News::Failed(failure) => {
                 watch.down_since.get_or_insert(now);
-                watch.failure = Some(failure.clone());
+                let known = watch.failure.replace(failure.clone());
+                return known.is_none_or(|known| known.cause != failure.cause);
             }
             News::Applied(_) | News::Deleted { .. } => {}
         }
+        false
     }
 
     /// Whether everything was listed once, or is known not to be to be had. Until then an empty

@@ -125,6 +125,31 @@ pub enum Observed {
     Workload(Kind, Result<Box<Object>, Malformed>),
 }
 
+impl Observed {
+    /// Why the object cannot be read, if so.
+    #[must_use]
+    pub fn malformed(&self) -> Option<&Malformed> {
+        match self {
+            Self::Namespace(Err(malformed))
+            | Self::Policy(Err(malformed))
+            | Self::Profile(Err(malformed))
+            | Self::Workload(_, Err(malformed)) => Some(malformed),
+            _ => None,
+        }
+    }
+
+    /// The object's kind.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Namespace(_) => Source::Namespaces.kind(),
+            Self::Policy(_) => Source::Policies.kind(),
+            Self::Profile(_) => Source::Profiles.kind(),
+            Self::Workload(kind, _) => kind.as_str(),
+        }
+    }
+}
+
 fn decode<T: DeserializeOwned>(object: &RawObject) -> Result<Box<T>, Malformed> {
     serde_json::from_str(object.json())
         .map(Box::new)

@@ -115,16 +115,23 @@ impl Cause {
 
 impl From<&watcher::Error> for Failure {
     fn from(error: &watcher::Error) -> Self {
-        let cause = match error {
-            watcher::Error::InitialListFailed(kube::Error::Api(status))
-            | watcher::Error::WatchStartFailed(kube::Error::Api(status))
-            | watcher::Error::WatchFailed(kube::Error::Api(status))
-            | watcher::Error::WatchError(status) => Cause::from_code(status.code),
-            _ => Cause::Other,
-        };
-        Self {
-            cause,
-            message: error.to_string(),
+        use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
+        match error {
+            // What the server said, and not kube's rendering of all that it sent.
+            InitialListFailed(kube::Error::Api(status))
+            | WatchStartFailed(kube::Error::Api(status))
+            | WatchFailed(kube::Error::Api(status))
+            | WatchError(status) => {
+                let message = format!("{}: {}", status.code, status.message);
+                Self {
+                    cause: Cause::from_code(status.code),
+                    message,
+                }
+            }
+            other => Self {
+                cause: Cause::Other,
+                message: other.to_string(),
+            },
         }
     }
 }
