@@ -57,3 +57,40 @@ pub(super) async fn until_healthy(
         sleep(POLL_INTERVAL).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::{Program, ports::Port};
+
+    /// The error of a server that writes this to its log and ends; nothing listens on its port.
+    async fn error_of(output: &str) -> anyhow::Error {
+        let folder = tempfile::tempdir().unwrap();
+        let server = Program::new("server", "/bin/sh")
+            .arguments(["-c", &format!("echo '{output}'; exit 1")])
+            .start(&folder.path().join("server.log"))
+            .await
+            .unwrap();
+        let port = Port::reserve().unwrap();
+        let config = kube::Config::new(port.url("http").parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        until_healthy(&server, &client, "/healthz")
+            .await
+            .unwrap_err()
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_told_from_other_failures() {
+        let taken = error_of("listen tcp 127.0.0.1:20001: bind: address already in use").await;
+        assert!(taken.is::<PortTaken>(), "{taken:#}");
+        assert_eq!(taken.to_string(), "server found its port taken");
+        let other = error_of("unknown flag: --nonsense").await;
+        assert!(!other.is::<PortTaken>());
+        let other = other.to_string();
+        assert!(
+            other.starts_with("server ended with exit status: 1\n"),
+            "{other}"
+        );
+        assert!(other.contains("unknown flag: --nonsense"), "{other}");
+    }
+}
