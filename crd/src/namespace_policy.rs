@@ -212,7 +212,10 @@ pub struct Exception {
     #[x_kube(validation = Rule::new(NO_POD_SECURITY_KEYS).message(NO_POD_SECURITY_KEYS_MESSAGE))]
     pub namespace_selector: Option<LabelSelector>,
 
-    /// The checks of the Pod Security Standards that the workloads may fail.
+    /// The checks of the Pod Security Standards that the workloads may fail. At level restricted some
+    /// checks stand for a weaker one of baseline: restrictedVolumes for hostPathVolumes,
+    /// capabilities_restricted, procMount_restricted and seccompProfile_restricted for those of
+    /// their names.
     #[schemars(length(min = 1, max = 32))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub checks: Vec<CheckId>,
@@ -221,8 +224,13 @@ pub struct Exception {
     #[schemars(length(min = 1, max = 1024))]
     pub reason: String,
 
-    /// When the exception ends, as an RFC 3339 time such as 2027-03-01T00:00:00Z. Afterwards the
-    /// workloads count as violating again.
+    /// When the exception ends, as an RFC 3339 time such as 2027-03-01T00:00:00Z, before the year
+    /// 2100. Afterwards the workloads count as violating again.
+    // Without the bound the API server takes 9999-12-31, the usual way to write "never", which is
+    // beyond the last instant that `Time` can hold.
+    #[x_kube(validation = Rule::new("self < timestamp('2100-01-01T00:00:00Z')")
+        .message("expiresAt must be before 2100-01-01T00:00:00Z: what is accepted for ever is \
+                  another profile"))]
     pub expires_at: Time,
 }
 
@@ -252,6 +260,25 @@ mod tests {
                 "conflictPolicy": "Yield",
                 "deletionPolicy": "Retain",
             })
+        );
+    }
+
+    #[test]
+    fn an_exception_ends() {
+        check_policies(
+            "/exceptions/0/expiresAt",
+            &[
+                (
+                    json!("9999-12-31T23:59:59Z"),
+                    "expiresAt must be before 2100",
+                ),
+                (
+                    json!("2100-01-01T00:00:00Z"),
+                    "expiresAt must be before 2100",
+                ),
+                (json!("2099-12-31T23:59:59Z"), ""),
+                (json!("2001-01-01T00:00:00Z"), ""),
+            ],
         );
     }
 
