@@ -13,7 +13,7 @@ pub struct LevelVersion {
     pub level: Level,
 
     /// The Kubernetes minor version whose rules define the level: latest, or a pinned one such as
-    /// v1.34. Left out, it is latest.
+    /// v1.34. Defaults to latest.
     #[serde(default = "latest")]
     pub version: Version,
 }

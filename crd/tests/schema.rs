@@ -94,6 +94,29 @@ fn every_field_is_explained() {
     });
 }
 
+/// `kubectl explain` does not show defaults by itself.
+#[test]
+fn every_default_is_said() {
+    everywhere(|place| {
+        let Some(default) = &place.schema.default else {
+            return;
+        };
+        if place.schema.type_.as_deref() != Some("object") {
+            let value = default
+                .0
+                .as_str()
+                .map_or_else(|| default.0.to_string(), str::to_owned);
+            let said = format!("Defaults to {value}.");
+            let text = place.schema.description.as_deref().unwrap_or_default();
+            assert!(
+                text.contains(&said),
+                "{}: want {said:?} in {text:?}",
+                place.path
+            );
+        }
+    });
+}
+
 #[test]
 fn every_field_is_bounded() {
     everywhere(|place| {

@@ -89,12 +89,6 @@ fn row(text: &mut String, path: &str, field: &JSONSchemaProps, required: bool) {
             .as_ref()
             .map(|text| text.replace('\n', " ")),
     );
-    meaning.extend(
-        field
-            .default
-            .as_ref()
-            .map(|value| format!("Default: `{}`.", value.0)),
-    );
     meaning.extend(bounds(field));
     for rule in field.x_kubernetes_validations.iter().flatten() {
         meaning.extend(
