@@ -19,6 +19,27 @@ pub struct Violated {
     pub restricted: bool,
 }
 
+/// When a plan last knew of something that violated a level, for as long as the process remembers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct LastViolated {
+    /// Violated baseline.
+    pub baseline: Option<Timestamp>,
+    /// Violated restricted.
+    pub restricted: Option<Timestamp>,
+}
+
+impl LastViolated {
+    /// Notes what a plan knows of now.
+    pub(crate) fn note(&mut self, violated: Violated, now: Timestamp) {
+        if violated.baseline {
+            self.baseline = Some(now);
+        }
+        if violated.restricted {
+            self.restricted = Some(now);
+        }
+    }
+}
+
 /// Whose soak it is, and at what it is measured.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Soak<'a> {
@@ -39,26 +60,26 @@ pub(crate) struct Soak<'a> {
 
 impl Soak<'_> {
     /// The record as it is to be stored now. `stored` is what the namespace carries, `violated` what
-    /// is violated now, `passing` what was violated by pods that came and went since the last plan:
-    /// those start the record again, from now.
+    /// is violated now. What is stored does not count before `last`: a violation may be gone before
+    /// the end of the record was written.
     pub(crate) fn continue_from(
         self,
         stored: Option<&CleanSince>,
         violated: Violated,
-        passing: Violated,
+        last: LastViolated,
     ) -> CleanSince {
         let stored = stored.filter(|stored| {
             stored.policy == self.policy && stored.uid == self.uid && stored.version == self.version
         });
-        let since = |level: Level, violated: bool, passing: bool| {
+        let since = |level: Level, violated: bool, last: Option<Timestamp>| {
             if violated || level > self.up_to {
                 return None;
             }
+            let counted_from = self.counted_from.max(last);
             let believed = stored
                 .and_then(|stored| stored.at(level))
-                .filter(|_| !passing)
                 .filter(|since| *since <= self.now)
-                .filter(|since| self.counted_from.is_none_or(|from| *since >= from));
+                .filter(|since| counted_from.is_none_or(|from| *since >= from));
             Some(believed.unwrap_or(self.now))
         };
         CleanSince {
@@ -67,8 +88,8 @@ impl Soak<'_> {
             version: self.version,
             // What violates baseline violates restricted as well, but the reverse holds for the
             // record only if both are read from the same pods, so each is asked for itself.
-            baseline: since(Level::Baseline, violated.baseline, passing.baseline),
-            restricted: since(Level::Restricted, violated.restricted, passing.restricted),
+            baseline: since(Level::Baseline, violated.baseline, last.baseline),
+            restricted: since(Level::Restricted, violated.restricted, last.restricted),
         }
     }
 }
@@ -205,7 +226,7 @@ mod tests {
                 None,
             ),
         ] {
-            let next = soak.continue_from(stored, violated, none);
+            let next = soak.continue_from(stored, violated, LastViolated::default());
             assert_eq!(
                 (next.baseline, next.restricted),
                 (baseline, restricted),
@@ -215,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn what_came_and_went_starts_it_from_now() {
+    fn what_came_and_went_starts_it_again_once() {
         let (monday, now) = (at("2026-11-16T00:00:00Z"), at("2026-11-18T00:00:00Z"));
         let version = Version::Latest;
         let stored = CleanSince {
@@ -234,13 +255,23 @@ mod tests {
             counted_from: None,
             now,
         };
-        let passing = Violated {
-            baseline: false,
-            restricted: true,
-        };
-        let next = soak.continue_from(Some(&stored), Violated::default(), passing);
+        let mut last = LastViolated::default();
+        last.note(
+            Violated {
+                baseline: false,
+                restricted: true,
+            },
+            now,
+        );
+        let next = soak.continue_from(Some(&stored), Violated::default(), last);
         assert_eq!((next.baseline, next.restricted), (Some(monday), Some(now)));
-        let next = soak.continue_from(Some(&stored), passing, passing);
-        assert_eq!((next.baseline, next.restricted), (Some(monday), None));
+        let later = Soak {
+            now: at("2026-11-19T00:00:00Z"),
+            ..soak
+        };
+        assert_eq!(
+            later.continue_from(Some(&next), Violated::default(), last),
+            next
+        );
     }
 }

@@ -4,7 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{Phase, Reason, Strategy};
 use podfence_podsecurity::{Level, LevelVersion, Mode};
 
-use crate::clean::Soak;
+use crate::clean::{LastViolated, Soak};
 use crate::enforce::{Decision, Question, Standing, decide, resolve_target};
 use crate::governed::Governed;
 use crate::namespace_plan::NamespacePlan;
@@ -116,9 +116,11 @@ impl<'a, 'b> Planned<'a, 'b> {
             now: context.now,
         };
         let Assessment {
-            violated, passing, ..
+            violated,
+            last_violated,
+            ..
         } = self.assessment;
-        Some(soak.continue_from(state.clean_since.as_ref(), violated, passing))
+        Some(soak.continue_from(state.clean_since.as_ref(), violated, last_violated))
     }
 
     pub(crate) fn question(&self, target: LevelVersion) -> Question<'_> {
@@ -164,7 +166,7 @@ impl<'a, 'b> Planned<'a, 'b> {
             .counted_from(&policy.name, &namespace.name, context.now);
         state.is_empty()
             && self.assessment.empty
-            && !self.assessment.passing.restricted
+            && self.assessment.last_violated == LastViolated::default()
             && namespace.created > policy.created
             && counted_from.is_none_or(|from| namespace.created >= from)
     }

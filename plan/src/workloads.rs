@@ -11,7 +11,7 @@ use k8s_openapi::jiff::Timestamp;
 use podfence_podsecurity::{CheckSet, Level, Rules, Version, reasons};
 use podfence_workload::{Kind, Object, Template, WorkloadRef, top_controller};
 
-use crate::clean::Violated;
+use crate::clean::{LastViolated, Violated};
 use crate::policy::Policy;
 use crate::servers::Servers;
 
@@ -117,6 +117,7 @@ pub struct Workloads {
     entries: BTreeMap<Kind, BTreeMap<Box<str>, Entry>>,
     malformed: BTreeMap<(Kind, Box<str>), String>,
     departed: Vec<Arc<Template>>,
+    last_violated: LastViolated,
     revision: u64,
 }
 
@@ -168,8 +169,8 @@ pub struct Assessment {
     pub newest_only: u32,
     /// What keeps the namespace from being clean, at the target's version.
     pub violated: Violated,
-    /// What pods violated that came and went since the last plan.
-    pub passing: Violated,
+    /// When something last violated a level, gone or not.
+    pub last_violated: LastViolated,
     /// Objects that could not be read, as `Kind/name`, sorted.
     pub malformed: Vec<String>,
     /// No live pod and no counted template.
@@ -192,7 +193,7 @@ impl Assessment {
                 baseline: true,
                 restricted: true,
             },
-            passing: Violated::default(),
+            last_violated: LastViolated::default(),
             malformed: Vec::new(),
             empty: false,
         }
@@ -355,11 +356,11 @@ impl Workloads {
         let evaluator = Evaluator::new(at);
         let newest = evaluator.newest_version();
         let mut sums: BTreeMap<WorkloadRef, Sum> = BTreeMap::new();
+        let mut departed = Violated::default();
         for template in self.departed.drain(..) {
-            assessment
-                .passing
-                .note(&evaluator, evaluator.violations(&template));
+            departed.note(&evaluator, evaluator.violations(&template));
         }
+        self.last_violated.note(departed, now);
         for entry in self.entries.values_mut().flat_map(BTreeMap::values_mut) {
             entry.evaluate(&evaluator);
             entry.evaluate_at_newest(&newest);
@@ -387,6 +388,8 @@ impl Workloads {
                 .map_or(CheckSet::EMPTY, |(_, checks)| checks);
             sum.newest |= checks.is_empty() && !newest.at_level(level, at_newest).is_empty();
         }
+        self.last_violated.note(assessment.violated, now);
+        assessment.last_violated = self.last_violated;
         assessment.conclude(sums);
         assessment
     }

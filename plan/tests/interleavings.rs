@@ -17,7 +17,8 @@ use world::{
     ENFORCE, ENFORCE_VERSION, World, baseline_spec, clean_spec, pod, privileged_spec, profile,
 };
 
-const HISTORIES: u64 = 3_000;
+/// How many histories are told, unless `PODFENCE_HISTORIES` says otherwise: `make fuzz` tells more.
+const HISTORIES: u64 = 400;
 const ACTIONS: usize = 60;
 const SOAK: SignedDuration = SignedDuration::from_mins(30);
 
@@ -379,7 +380,10 @@ impl Record {
 fn no_history_lowers_or_raises_what_it_must_not() {
     let mut raised = 0_usize;
     let mut lowered = 0_usize;
-    for seed in 0..HISTORIES {
+    let histories = std::env::var("PODFENCE_HISTORIES").map_or(HISTORIES, |number| {
+        number.parse().expect("PODFENCE_HISTORIES is a number")
+    });
+    for seed in 0..histories {
         let mut record = Record::new(seed);
         record.log.push(format!("seed {seed}"));
         record.keep_ledger();
@@ -410,7 +414,7 @@ fn no_history_lowers_or_raises_what_it_must_not() {
     }
     // Or the test would prove nothing.
     assert!(
-        raised > 1_000 && lowered > 100,
+        raised > 100 && lowered > 10,
         "raised {raised}, lowered {lowered}"
     );
 }
