@@ -22,7 +22,7 @@ const HISTORIES: u64 = 400;
 const ACTIONS: usize = 60;
 const SOAK: SignedDuration = SignedDuration::from_mins(30);
 
-/// SplitMix64: small, seeded and the same everywhere, so that a failing history can be told again.
+/// `SplitMix64`: small, seeded and the same everywhere, so that a failing history can be told again.
 struct Random(u64);
 
 impl Random {
@@ -121,9 +121,10 @@ impl Record {
     /// Makes the policies what `said` says.
     fn publish(&mut self) {
         for (name, said) in &self.said {
-            let targets = match said.missing {
-                true => Profile::Missing,
-                false => profile(said.target, "restricted:latest", "restricted:latest"),
+            let targets = if said.missing {
+                Profile::Missing
+            } else {
+                profile(said.target, "restricted:latest", "restricted:latest")
             };
             let excluded = if said.matches {
                 json!([])
@@ -212,11 +213,12 @@ impl Record {
             8 => {
                 let blind = self.world.unseen.is_empty();
                 self.log.push(format!("blind: {blind}"));
-                self.world.unseen = match blind {
-                    true => vec![Unseen::WatchLost {
+                self.world.unseen = if blind {
+                    vec![Unseen::WatchLost {
                         resource: "pods".into(),
-                    }],
-                    false => Vec::new(),
+                    }]
+                } else {
+                    Vec::new()
                 };
             }
             _ => self.edit(),
