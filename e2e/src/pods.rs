@@ -313,9 +313,6 @@ impl Generator {
                 };
                 format!("{}{name}", self.choose(&PREFIXES))
             };
-                    format!("{}{name}", self.choose(&PREFIXES))
-                }
-            };
             let value = match self.random.u8(0..4) {
                 0 => self.odd_text().into(),
                 _ => self
@@ -333,7 +330,11 @@ impl Generator {
             annotations.insert(key, value);
         }
         let is_null = annotations.is_empty() && self.random.bool();
-        if is_null { Value::Null } else { Value::Object(annotations) }
+        if is_null {
+            Value::Null
+        } else {
+            Value::Object(annotations)
+        }
     }
 
     /// Text with quotes, control characters, and characters that do or do not print.
