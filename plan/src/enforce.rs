@@ -93,7 +93,7 @@ pub(crate) fn decide(question: &Question<'_>) -> Decision {
         return Decision::AtTarget;
     }
     if change.loosens && !may_loosen(question) {
-        return Decision::Keep(Standing::new(Phase::StricterKept, Reason::StricterKept));
+        return Decision::Keep(Standing::new(kept_phase(question), Reason::StricterKept));
     }
     if change.loosens && !change.tightens {
         return write(
@@ -112,6 +112,19 @@ pub(crate) fn decide(question: &Question<'_>) -> Decision {
             Standing::new(Phase::Enforced, Reason::AtTarget),
         ),
         Strategy::Guarded | Strategy::DryRun => guarded(question, change),
+    }
+}
+
+/// A pair that may not be lowered counts as enforced only if its level is no lower than the target's.
+/// Where it is stricter by its version alone, the target's level is held back.
+fn kept_phase(question: &Question<'_>) -> Phase {
+    let short = question
+        .live
+        .is_some_and(|live| live.level < question.target.level);
+    if short {
+        Phase::Held
+    } else {
+        Phase::StricterKept
     }
 }
 

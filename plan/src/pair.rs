@@ -55,7 +55,8 @@ pub(crate) struct Change {
 }
 
 impl Change {
-    /// Compares half by half. Without a live level there is nothing to lower.
+    /// Compares half by half. Without a live level there is nothing to lower, and privileged has no
+    /// rules, so of a privileged pair the version counts for nothing either.
     pub(crate) fn between(live: Option<LevelVersion>, to: LevelVersion) -> Self {
         match live {
             None => Self {
@@ -64,7 +65,8 @@ impl Change {
             },
             Some(live) => Self {
                 tightens: to.level > live.level || to.version > live.version,
-                loosens: to.level < live.level || to.version < live.version,
+                loosens: to.level < live.level
+                    || (to.version < live.version && live.level > Level::Privileged),
             },
         }
     }
@@ -165,6 +167,8 @@ mod tests {
             (Some("restricted:v1.30"), "baseline:v1.30", false, true),
             (Some("restricted:v1.30"), "baseline:v1.34", true, true),
             (Some("baseline:latest"), "restricted:v1.34", true, true),
+            (Some("privileged:latest"), "baseline:v1.30", true, false),
+            (Some("privileged:latest"), "privileged:v1.30", false, false),
         ] {
             let change = Change::between(live.map(pair), pair(to));
             assert_eq!(

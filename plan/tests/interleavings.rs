@@ -331,7 +331,8 @@ impl Record {
         let (level, version) = pair(&after).expect("we write valid pairs");
         let live = pair(before);
         let target = pair(said.target).expect("a pair");
-        let lowers = live.is_some_and(|(had, at)| level < had || version < at);
+        let lowers =
+            live.is_some_and(|(had, at)| level < had || (version < at && had > Level::Privileged));
         let raises = live.is_none_or(|(had, at)| level > had || version > at);
         if lowers {
             assert_eq!(

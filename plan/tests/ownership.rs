@@ -358,8 +358,23 @@ fn both_halves_at_once_are_a_loosening_and_a_tightening() {
     world
         .namespace
         .set_label("kubectl-label", ENFORCE, Some("baseline"));
-    assert_eq!(world.phase().0, Phase::StricterKept);
+    assert_eq!(world.phase(), (Phase::Held, Reason::StricterKept));
     assert_eq!(world.enforced(), "baseline");
+}
+
+#[test]
+fn the_version_of_a_privileged_pair_is_nothing_to_lower() {
+    for (policy, phase, level) in [
+        ("Yield", Phase::Yielded, "privileged"),
+        ("TakeOver", Phase::Enforced, "restricted"),
+    ] {
+        let mut world = world(restricted(), json!({"conflictPolicy": policy}));
+        world
+            .namespace
+            .set_label("kubectl-label", ENFORCE, Some("privileged"));
+        assert_eq!(world.phase().0, phase, "{policy}");
+        assert_eq!(world.namespace.label(ENFORCE), Some(level), "{policy}");
+    }
 }
 
 #[test]
