@@ -15,6 +15,7 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
+use podfence_crd::{NamespacePolicy, PolicyProfile};
 use podfence_e2e::{
     eventually,
     harness::{Case, Shared, Stage, tell},
@@ -266,6 +267,53 @@ fn shortest_policy() -> Value {
     })
 }
 
+/// Whatever the API server accepts, our types read: otherwise a policy would be stored that Podfence
+/// can only call malformed.
+async fn odd_values_that_are_accepted_are_read(api: Shared<Api>) -> anyhow::Result<()> {
+    let Api(lab) = &*api.get().await?;
+    let rows: [(&str, &[&str]); 3] = [
+        (
+            "/spec/rollout/soak",
+            &[
+                "0",
+                "00s",
+                ".5h",
+                "1.h",
+                "1ns",
+                "1\u{b5}s",
+                "1\u{3bc}s",
+                "8760h",
+            ],
+        ),
+        ("/spec/excludedNamespaces/-", &["**", "1", "a--b"]),
+        (
+            "/spec/exceptions/0/expiresAt",
+            &[
+                "0000-01-01T00:00:00Z",
+                "2027-03-01T00:00:00.123456789Z",
+                "2027-03-01T00:00:00+14:00",
+                "2099-12-31T23:59:59Z",
+            ],
+        ),
+    ];
+    for (pointer, values) in rows {
+        for value in values {
+            let object = changed(policy(), pointer, &set(*value))?;
+            let read = async {
+                let stored = serde_json::to_value(lab.accepts(&object).await?)?;
+                Ok::<NamespacePolicy, anyhow::Error>(serde_json::from_value(stored)?)
+            };
+            read.await.with_context(|| format!("{pointer} {value:?}"))?;
+        }
+    }
+    for version in ["v1.0", "v1.99", "v1.99999999999999999"] {
+        let object = changed(profile(), "/spec/podSecurity/warn/version", &set(version))?;
+        let stored = serde_json::to_value(lab.accepts(&object).await.context(version)?)?;
+        serde_json::from_value::<PolicyProfile>(stored).context(version)?;
+    }
+    Ok(())
+}
+
 /// What the API server adds to an object that says as little as possible.
 async fn defaults_are_filled_in(api: Shared<Api>) -> anyhow::Result<()> {
     let Api(lab) = &*api.get().await?;
@@ -392,6 +440,7 @@ fn main() -> ExitCode {
         Case::new(wrong_objects::exceptions_are_refused_by_field),
         Case::new(defaults_are_filled_in),
         Case::new(every_field_is_explained),
+        Case::new(odd_values_that_are_accepted_are_read),
         Case::new(nothing_drifts),
         Case::new(samples_are_taken_without_a_warning),
         Case::new(kubectl_shows_the_columns),

@@ -189,6 +189,10 @@ fn wrong_exceptions() -> Table {
         ("/0/expiresAt", Remove, "[0].expiresAt", required),
         ("/0/expiresAt", set("2027-03-01"), "[0].expiresAt", "date-time"),
         ("/0/expiresAt", set("never"), "[0].expiresAt", "date-time"),
+        ("/0/expiresAt", set("2027-02-30T00:00:00Z"), "[0].expiresAt", "date-time"),
+        ("/0/expiresAt", set("2027-03-01t00:00:00z"), "[0].expiresAt", "date-time"),
+        ("/0/expiresAt", set("2016-12-31T23:59:60Z"), "[0].expiresAt", "date-time"),
+        ("/0/expiresAt", set("9999-12-31T23:59:59Z"), "[0].expiresAt", "must be before 2100"),
         ("/-", another("node-exporter", labels), "[1]", ": Duplicate value"),
         ("/-", another("everything", json!({})), "[1]", "workloadSelector must name a label"),
     ] }
