@@ -32,12 +32,26 @@ use super::folder;
 /// Longer than the kernel takes to end a killed process that has a gigabyte to give back.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How the rest of this process sees a child.
+/// How the rest of this process sees a child. The child is killed when this value is dropped, also
+/// on its way to whoever asked for it.
 #[derive(Debug)]
 pub(super) struct Supervised {
     pub(super) pid: u32,
     pub(super) signals: mpsc::UnboundedSender<Signal>,
     pub(super) exit: watch::Receiver<Option<ExitStatus>>,
+}
+
+impl Drop for Supervised {
+    fn drop(&mut self) {
+        // It fails only when the child has ended.
+        let _ = self.signals.send(Signal::KILL);
+    }
+}
+
+/// How the supervisor sees a child.
+struct Ward {
+    signals: mpsc::UnboundedSender<Signal>,
+    exit: watch::Receiver<Option<ExitStatus>>,
 }
 
 struct Request {
@@ -107,16 +121,17 @@ async fn supervise(
     mut interrupts: tokio::signal::unix::Signal,
     mut terminations: tokio::signal::unix::Signal,
 ) {
-    let mut children: Vec<Supervised> = Vec::new();
+    let mut children: Vec<Ward> = Vec::new();
     let signal = loop {
         tokio::select! {
             Some(Request { mut command, reply }) = requests.recv() => {
                 let started = command.spawn().and_then(own);
                 children.retain(|child| child.exit.borrow().is_none());
                 if let Ok(child) = &started {
-                    children.push(child.another());
+                    let (signals, exit) = (child.signals.clone(), child.exit.clone());
+                    children.push(Ward { signals, exit });
                 }
-                // Whoever asked is gone; dropping its handle kills the child.
+                // It fails when whoever asked is gone; what comes back is dropped.
                 let _ = reply.send(started);
             }
             _ = interrupts.recv() => break Signal::INT,
@@ -170,15 +185,6 @@ fn deliver(child: &Child, signal: Signal) {
 }
 
 impl Supervised {
-    /// A second handle on the same child.
-    fn another(&self) -> Self {
-        Self {
-            pid: self.pid,
-            signals: self.signals.clone(),
-            exit: self.exit.clone(),
-        }
-    }
-
     /// Kills the child and blocks until it is gone, at most [`KILL_TIMEOUT`].
     pub(super) fn kill(&self) {
         if self.exit.borrow().is_some() || self.signals.send(Signal::KILL).is_err() {
@@ -190,5 +196,31 @@ impl Supervised {
         while self.exit.borrow().is_none() && std::time::Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(1));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{io::Read as _, path::Path};
+
+    use futures::FutureExt as _;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_child_that_nobody_waits_for_any_more_is_killed() {
+        let (mut reader, writer) = io::pipe().unwrap();
+        let started = start(Path::new("/bin/sleep"), |command| {
+            command.arg("1000").stdout(writer);
+        });
+        // Polled once, which asks for the child, and given up before the answer.
+        assert!(started.now_or_never().is_none());
+        // The pipe ends when nobody can write to it any more.
+        let ended = tokio::task::spawn_blocking(move || reader.read_to_end(&mut Vec::new()));
+        tokio::time::timeout(KILL_TIMEOUT, ended)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap();
     }
 }
