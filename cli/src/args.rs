@@ -1,5 +1,6 @@
 //! What was typed, and what it asks for. No I/O.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -39,7 +40,7 @@ pub(crate) struct ScanArguments {
         value_name = "FILE|DIR|-",
         required = true
     )]
-    inputs: Vec<String>,
+    inputs: Vec<OsString>,
 
     /// The level to judge by: privileged, baseline or restricted.
     #[arg(long, value_name = "LEVEL", default_value = "restricted")]
@@ -123,10 +124,7 @@ impl TryFrom<ScanArguments> for ScanConfig {
             profile,
             output,
         } = arguments;
-        let inputs: Vec<Input> = inputs
-            .iter()
-            .map(|input| Input::from(input.as_str()))
-            .collect();
+        let inputs: Vec<Input> = inputs.into_iter().map(Input::from).collect();
         if inputs
             .iter()
             .filter(|input| **input == Input::Stdin)

@@ -1,5 +1,6 @@
 //! From what `-f` names to files and their bytes. Reads files, folders and standard input.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -19,11 +20,12 @@ pub(crate) enum Input {
     Path(PathBuf),
 }
 
-impl From<&str> for Input {
-    fn from(text: &str) -> Self {
-        match text {
-            "-" => Self::Stdin,
-            path => Self::Path(path.into()),
+impl From<OsString> for Input {
+    fn from(text: OsString) -> Self {
+        if text == "-" {
+            Self::Stdin
+        } else {
+            Self::Path(text.into())
         }
     }
 }

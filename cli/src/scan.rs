@@ -108,9 +108,10 @@ impl Scanner {
             let outcome = match content {
                 Ok(Content::Workload(kind, node)) => self.judge(kind, &node),
                 Ok(Content::EmptyList) => Outcome::Skipped("an empty list".to_owned()),
-                Ok(Content::Other(_)) => Outcome::Skipped(
-                    "none of the kinds whose pods Pod Security looks at".to_owned(),
-                ),
+                Ok(Content::Other(_)) => Outcome::Skipped(format!(
+                    "{} {} is none of the kinds whose pods Pod Security looks at",
+                    identity.api_version, identity.kind
+                )),
                 Err(error) if error.is_no_manifest() && source.is_found() => {
                     Outcome::Skipped(error.to_string())
                 }

@@ -1,0 +1,64 @@
+//! Runs the built command as a user would. Starts a process, reads files.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// What a run has left.
+#[derive(Debug)]
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+pub fn fixtures() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
+}
+
+/// Runs `kubectl-podfence scan` among the fixtures.
+pub fn scan(arguments: &[&str], stdin: &[u8]) -> Run {
+    scan_in(&fixtures(), arguments, stdin)
+}
+
+pub fn scan_in(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Run {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podfence"))
+        .arg("scan")
+        .args(arguments)
+        .current_dir(folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A command that reads no input may be gone before it is written.
+    let _ = child.stdin.take().unwrap().write_all(stdin);
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Scans standard input, and reads the report.
+pub fn report(stdin: impl AsRef<[u8]>) -> (Run, Value) {
+    let run = scan(&["-o", "json", "-f", "-"], stdin.as_ref());
+    let report = serde_json::from_str(&run.stdout).unwrap();
+    (run, report)
+}
+
+/// Of each result or skipped object: the number of its document, its name, and one field more.
+pub fn brief(objects: &Value, field: &str) -> Vec<String> {
+    let describe = |object: &Value| {
+        let (_, number) = object["source"].as_str().unwrap().split_once('#').unwrap();
+        let name = object["name"].as_str().unwrap();
+        match &object[field] {
+            Value::String(text) => format!("{number} {name} {text}"),
+            value => format!("{number} {name} {value}"),
+        }
+    };
+    objects.as_array().unwrap().iter().map(describe).collect()
+}
