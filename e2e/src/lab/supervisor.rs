@@ -215,12 +215,10 @@ mod tests {
         });
         // Polled once, which asks for the child, and given up before the answer.
         assert!(started.now_or_never().is_none());
-        // The pipe ends when nobody can write to it any more.
-        let ended = tokio::task::spawn_blocking(move || reader.read_to_end(&mut Vec::new()));
-        tokio::time::timeout(KILL_TIMEOUT, ended)
-            .await
-            .unwrap()
-            .unwrap()
-            .unwrap();
+        // The pipe ends when nobody can write to it any more. On a thread of its own, because a
+        // failing test would wait for one of the runtime's.
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(reader.read_to_end(&mut Vec::new())));
+        end.recv_timeout(KILL_TIMEOUT).unwrap().unwrap();
     }
 }
