@@ -31,7 +31,7 @@ impl Etcd {
         let peer_url = peer_port.url("http");
         let program = Program::new("etcd", executable)
             .flag("name", "lab")
-            .flag("data-dir", folder.path().join("etcd"))
+            .flag("data-dir", folder.data().join("etcd"))
             .flag("listen-client-urls", &client_url)
             .flag("advertise-client-urls", &client_url)
             .flag("listen-peer-urls", &peer_url)

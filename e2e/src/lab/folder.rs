@@ -19,7 +19,9 @@ const PREFIX: &str = "podfence-lab-";
 const LOCK: &str = "lock";
 /// Marks a folder that is kept for somebody to read.
 const KEPT: &str = "kept";
-/// How long it is kept: each holds some 100 MB, most of it etcd's log.
+/// What the servers store for themselves: more than 100 MB that nobody reads after a failure.
+const DATA: &str = "data";
+/// How long a folder is kept; logs and audit log make a few megabytes.
 const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Folders to remove when a signal ends this process, which runs no destructors.
@@ -59,6 +61,11 @@ impl Folder {
         &self.path
     }
 
+    /// Where servers store their data, which is not kept.
+    pub(super) fn data(&self) -> PathBuf {
+        self.path.join(DATA)
+    }
+
     /// Leaves the folder where it is when this value is dropped.
     pub(super) fn keep(&mut self) {
         self.keep = true;
@@ -88,6 +95,8 @@ impl Drop for Folder {
     fn drop(&mut self) {
         in_use(|folders| folders.remove(&self.path));
         let result = if self.keep {
+            // Best effort: it is there only when etcd was started.
+            let _ = fs::remove_dir_all(self.data());
             fs::write(self.path.join(KEPT), "")
         } else {
             fs::remove_dir_all(&self.path)
@@ -148,9 +157,12 @@ mod tests {
         kept.keep();
         let paths = (gone.path().to_owned(), kept.path().to_owned());
         assert!(gone.write("pki/ca.crt", "x").unwrap().exists());
+        let log = kept.write("server.log", "x").unwrap();
+        let data = kept.write("data/etcd/db", "x").unwrap();
         drop((gone, kept));
         // A later lab must not take what is kept for a leftover.
         drop(Folder::create().unwrap());
+        assert!(log.exists() && !data.exists());
         assert!(!paths.0.exists());
         assert!(paths.1.exists());
         fs::remove_dir_all(paths.1).unwrap();
