@@ -25,6 +25,14 @@ pub(crate) const NO_POD_SECURITY_KEYS_MESSAGE: &str = "namespaceSelector must no
 pod-security.kubernetes.io/* labels, because the policy itself changes them; select by another \
 label";
 
+/// A label's key (apimachinery `pkg/util/validation`, `IsQualifiedName`), apart from the length of
+/// its prefix. CEL's own `format.qualifiedName()` came with Kubernetes 1.31, and servers refuse to
+/// store a rule with what their predecessor did not know.
+const LABEL_KEY: &str = concat!(
+    r"^([a-z0-9]([-a-z0-9]*[a-z0-9])?([.][a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?",
+    r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$",
+);
+
 /// A label's value (apimachinery `pkg/util/validation`, `IsValidLabelValue`). A pattern, because as
 /// rules over every value of every selector of every exception it would cost more than the API
 /// server allows a schema.
@@ -39,7 +47,7 @@ pub struct LabelSelector {
     /// Labels that an object must have, with exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "match_labels_schema")]
-    #[x_kube(validation = Rule::new("self.all(k, !format.qualifiedName().validate(k).hasValue())")
+    #[x_kube(validation = Rule::new(format!("self.all(k, k.matches('{LABEL_KEY}') && k.indexOf('/') <= 253)"))
         .message("matchLabels keys must be label keys, such as team or example.com/team"))]
     pub match_labels: BTreeMap<String, String>,
 
@@ -62,7 +70,7 @@ pub struct LabelRequirement {
     /// The label's key.
     // A prefix of at most 253 characters, a slash and a name of at most 63.
     #[schemars(length(min = 1, max = 317))]
-    #[x_kube(validation = Rule::new("!format.qualifiedName().validate(self).hasValue()")
+    #[x_kube(validation = Rule::new(format!("self.matches('{LABEL_KEY}') && self.indexOf('/') <= 253"))
         .message("matchExpressions key must be a label key, such as team or example.com/team"))]
     pub key: String,
 
@@ -107,28 +115,57 @@ mod tests {
 
     use crate::rules::check_policies;
 
+    /// As `IsQualifiedName` of apimachinery answers.
     #[test]
-    fn labels_are_checked() {
-        let long = "x".repeat(64);
-        check_policies(
-            "/namespaceSelector",
-            &[
-                (json!({ "matchLabels": { "": "a" } }), "matchLabels keys"),
-                (json!({ "matchLabels": { "a b": "c" } }), "matchLabels keys"),
-                (
-                    json!({ "matchLabels": { "a/b/c": "d" } }),
-                    "matchLabels keys",
-                ),
-                (json!({ "matchLabels": { long: "a" } }), "matchLabels keys"),
-                (json!({}), ""),
-                (json!({ "matchLabels": {} }), ""),
-                (json!({ "matchLabels": { "tier": "" } }), ""),
-                (
-                    json!({ "matchLabels": { "example.com/tier": "a.b_c-D1" } }),
-                    "",
-                ),
-            ],
-        );
+    fn keys_are_checked() {
+        let letters = |count: usize| "x".repeat(count);
+        for (key, valid) in [
+            (String::new(), false),
+            ("a b".to_owned(), false),
+            ("a-".to_owned(), false),
+            ("-a".to_owned(), false),
+            ("/a".to_owned(), false),
+            ("a/".to_owned(), false),
+            ("a/b/c".to_owned(), false),
+            ("A.com/a".to_owned(), false),
+            ("a..b/c".to_owned(), false),
+            ("a_b.com/c".to_owned(), false),
+            (letters(64), false),
+            (format!("{}/a", letters(254)), false),
+            (format!("a/{}", letters(64)), false),
+            ("a".to_owned(), true),
+            ("1".to_owned(), true),
+            ("A_b.C-d".to_owned(), true),
+            ("a-b.example.com/A_b.C-d".to_owned(), true),
+            (letters(63), true),
+            (format!("{}/{}", letters(253), letters(63)), true),
+        ] {
+            let expression = json!({ "key": key.clone(), "operator": "Exists" });
+            let refused = |text: &'static str| if valid { "" } else { text };
+            check_policies(
+                "/namespaceSelector",
+                &[
+                    (
+                        json!({ "matchLabels": { key: "a" } }),
+                        refused("matchLabels keys"),
+                    ),
+                    (
+                        json!({ "matchExpressions": [expression] }),
+                        refused("matchExpressions key"),
+                    ),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_selector_is_one() {
+        let empty = [
+            json!({}),
+            json!({ "matchLabels": {} }),
+            json!({ "matchExpressions": [] }),
+        ];
+        check_policies("/namespaceSelector", &empty.map(|selector| (selector, "")));
     }
 
     #[test]
