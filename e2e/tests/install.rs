@@ -30,6 +30,8 @@ const NAMESPACES: &str = "/api/v1/namespaces";
 const POLICY: &str = "/apis/podfence.dev/v1alpha1/namespacepolicies/apps";
 const POLICIES: &str = "/apis/podfence.dev/v1alpha1/namespacepolicies";
 
+/// The finalizer that the operator puts on policies with `deletionPolicy: Remove`.
+const FINALIZER: &str = "podfence.dev/remove-labels";
 /// Somebody else's finalizer.
 const BACKUP: &str = "example.com/backup";
 
@@ -321,7 +323,7 @@ fn policy(name: &str) -> Value {
         "metadata": {
             "name": name,
             "labels": { "team": "platform" },
-            "finalizers": ["podfence.dev/labels", BACKUP],
+            "finalizers": [FINALIZER, BACKUP],
         },
         "spec": {
             "profileRef": { "name": "restricted" },
@@ -407,7 +409,7 @@ fn denied_to_the_operator_on_namespaces() -> Vec<Row> {
     let mixed = json!({ "metadata": { "labels": { level: "restricted", "tier": "apps" } } });
     let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" });
     let with_owner = json!({ "metadata": { "ownerReferences": [owner] } });
-    let finalizer = json!({ "metadata": { "finalizers": ["podfence.dev/labels"] } });
+    let finalizer = json!({ "metadata": { "finalizers": [FINALIZER] } });
     vec![
         ("adds a label", label(NAMESPACE, "tier", "apps")),
         ("changes a label", label(NAMESPACE, "team", "other")),
@@ -448,7 +450,7 @@ fn operator_on_policies() -> Vec<Row> {
     let status = &format!("{POLICY}/status");
     vec![
         ("removes its finalizer", finalizers(&[BACKUP])),
-        ("adds a finalizer", finalizers(&["podfence.dev/labels", "podfence.dev/more", BACKUP])),
+        ("adds a finalizer", finalizers(&[FINALIZER, "podfence.dev/more", BACKUP])),
         ("writes the status", merge(status, json!({ "status": { "observedGeneration": 1 } }))),
         ("changes nothing", merge(POLICY, json!({}))),
     ]
@@ -459,8 +461,8 @@ fn operator_on_policies() -> Vec<Row> {
 fn denied_to_the_operator_on_policies() -> Vec<Row> {
     let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" });
     vec![
-        ("removes another finalizer", finalizers(&["podfence.dev/labels"])),
-        ("adds another finalizer", finalizers(&["podfence.dev/labels", BACKUP, "example.com/b"])),
+        ("removes another finalizer", finalizers(&[FINALIZER])),
+        ("adds another finalizer", finalizers(&[FINALIZER, BACKUP, "example.com/b"])),
         ("removes all finalizers", finalizers(&[])),
         ("changes the spec", merge(POLICY, json!({ "spec": { "suspend": true } }))),
         ("adds a label", label(POLICY, "a", "b")),
