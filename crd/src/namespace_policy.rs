@@ -212,8 +212,8 @@ pub struct Exception {
     #[x_kube(validation = Rule::new(NO_POD_SECURITY_KEYS).message(NO_POD_SECURITY_KEYS_MESSAGE))]
     pub namespace_selector: Option<LabelSelector>,
 
-    /// The checks of the Pod Security Standards that the workloads may fail. At level restricted some
-    /// checks stand for a weaker one of baseline: restrictedVolumes for hostPathVolumes,
+    /// The checks of the Pod Security Standards that the workloads may fail. At level restricted
+    /// some checks stand for a weaker one of baseline: restrictedVolumes for hostPathVolumes,
     /// capabilities_restricted, procMount_restricted and seccompProfile_restricted for those of
     /// their names.
     #[schemars(length(min = 1, max = 32))]

@@ -33,6 +33,11 @@ const LABEL_KEY: &str = concat!(
     r"([A-Za-z0-9][-A-Za-z0-9_.]{0,61})?[A-Za-z0-9]$",
 );
 
+/// The CEL expression for "this is a label's key".
+fn is_label_key(this: &str) -> String {
+    format!("{this}.matches('{LABEL_KEY}') && {this}.indexOf('/') <= 253")
+}
+
 /// A label's value (apimachinery `pkg/util/validation`, `IsValidLabelValue`). A pattern, because as
 /// rules over every value of every selector of every exception it would cost more than the API
 /// server allows a schema.
@@ -47,7 +52,7 @@ pub struct LabelSelector {
     /// Labels that an object must have, with exactly these values.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(schema_with = "match_labels_schema")]
-    #[x_kube(validation = Rule::new(format!("self.all(k, k.matches('{LABEL_KEY}') && k.indexOf('/') <= 253)"))
+    #[x_kube(validation = Rule::new(format!("self.all(k, {})", is_label_key("k")))
         .message("matchLabels keys must be label keys, such as team or example.com/team"))]
     pub match_labels: BTreeMap<String, String>,
 
@@ -70,7 +75,7 @@ pub struct LabelRequirement {
     /// The label's key.
     // A prefix of at most 253 characters, a slash and a name of at most 63.
     #[schemars(length(min = 1, max = 317))]
-    #[x_kube(validation = Rule::new(format!("self.matches('{LABEL_KEY}') && self.indexOf('/') <= 253"))
+    #[x_kube(validation = Rule::new(is_label_key("self"))
         .message("matchExpressions key must be a label key, such as team or example.com/team"))]
     pub key: String,
 

@@ -267,8 +267,8 @@ fn shortest_policy() -> Value {
     })
 }
 
-/// Whatever the API server accepts, our types read: otherwise a policy would be stored that Podfence
-/// can only call malformed.
+/// Whatever the API server accepts, our types read: otherwise a policy would be stored that
+/// Podfence can only call malformed.
 async fn odd_values_that_are_accepted_are_read(api: Shared<Api>) -> anyhow::Result<()> {
     let Api(lab) = &*api.get().await?;
     let rows: [(&str, &[&str]); 3] = [
