@@ -11,7 +11,7 @@
 //! # }
 //! ```
 //!
-//! One file a process: [`etcd`], [`apiserver`], [`controller_manager`] and [`scheduler`]. Each is
+//! One file a process: `etcd`, `apiserver`, `controller_manager` and `scheduler`. Each is
 //! planned first (ports, files, arguments), which makes the addresses known to all, and started
 //! then. The programs are built from Go modules by `e2e/cluster/build`. A lab takes about three
 //! seconds and 500 MB, and any number of them run side by side: each has its own ports, keys and
@@ -23,7 +23,7 @@
 //! process outlives its test, however that ends.
 //!
 //! Nodes will be one more file here, `node.rs` (containerd and kubelet), planned from the same
-//! [`Credentials`](credentials) and started after the API server is ready.
+//! `Credentials` and started after the API server is ready.
 
 mod access;
 mod admission;
