@@ -34,15 +34,18 @@ test: lint lab ## run every test, the stories against the real cluster included
 .PHONY: lint
 lint: setup ## formatting, clippy and documentation without a warning
 	$(CARGO) fmt --all --check
+	test -z "$$(gofmt -l e2e | tee /dev/stderr)"
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: bench
-bench: setup ## evaluation against the Go library, side by side: nanoseconds and ratios
+bench: setup ## evaluation beside the Go library, and the operator on a real API server
 	$(CARGO) bench --locked --package podfence-e2e --bench podsecurity
+	$(CARGO) bench --locked --package podfence-e2e --bench operator
 
 .PHONY: fuzz
-fuzz: setup ## random pods against the Go library for an hour, or FOR=SECONDS
+fuzz: setup ## random histories of the planner, then random pods against the Go library for FOR=3600 seconds
+	PODFENCE_HISTORIES=20000 $(CARGO) test --locked --release --package podfence-plan --test interleavings
 	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test differential -- --nocapture
 
 .PHONY: crds
