@@ -9,7 +9,7 @@
 mod compose;
 mod scalar;
 
-use granit_parser::{Event, Parser, ScanError, StrInput};
+use granit_parser::{Event, Options, Parser, ScanError, StrInput};
 use serde_json::Value;
 
 use compose::Composer;
@@ -27,10 +27,7 @@ pub(crate) struct YamlError {
 /// Every document of a text in order, an empty one as null. A broken document does not stop
 /// those after it.
 pub(crate) fn documents(text: &str) -> Vec<Result<Value, YamlError>> {
-    let mut options = granit_parser::options! {
-        // What kubectl's decoder does; the last line of a manifest may lack its line break.
-        block_scalar_eof_without_line_feed: true,
-    };
+    let mut options = Options::default();
     options.set_emit_comments(false);
     let mut parser = Parser::new_from_str_with_options(text, options);
     let mut documents = Vec::new();

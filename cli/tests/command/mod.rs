@@ -8,22 +8,22 @@ use serde_json::Value;
 
 /// What a run has left.
 #[derive(Debug)]
-pub struct Run {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Run {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
-pub fn fixtures() -> PathBuf {
+pub(crate) fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures")
 }
 
 /// Runs `kubectl-podfence scan` among the fixtures.
-pub fn scan(arguments: &[&str], stdin: &[u8]) -> Run {
+pub(crate) fn scan(arguments: &[&str], stdin: &[u8]) -> Run {
     scan_in(&fixtures(), arguments, stdin)
 }
 
-pub fn scan_in(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Run {
+pub(crate) fn scan_in(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_kubectl-podfence"))
         .arg("scan")
         .args(arguments)
@@ -44,14 +44,14 @@ pub fn scan_in(folder: &Path, arguments: &[&str], stdin: &[u8]) -> Run {
 }
 
 /// Scans standard input, and reads the report.
-pub fn report(stdin: impl AsRef<[u8]>) -> (Run, Value) {
+pub(crate) fn report(stdin: impl AsRef<[u8]>) -> (Run, Value) {
     let run = scan(&["-o", "json", "-f", "-"], stdin.as_ref());
     let report = serde_json::from_str(&run.stdout).unwrap();
     (run, report)
 }
 
 /// Of each result or skipped object: the number of its document, its name, and one field more.
-pub fn brief(objects: &Value, field: &str) -> Vec<String> {
+pub(crate) fn brief(objects: &Value, field: &str) -> Vec<String> {
     let describe = |object: &Value| {
         let (_, number) = object["source"].as_str().unwrap().split_once('#').unwrap();
         let name = object["name"].as_str().unwrap();
