@@ -44,8 +44,9 @@ bench: setup ## evaluation beside the Go library, and the operator on a real API
 	$(CARGO) bench --locked --package podfence-e2e --bench operator
 
 .PHONY: fuzz
-fuzz: setup ## random histories of the planner, then random pods against the Go library for FOR=3600 seconds
+fuzz: setup ## long runs: random histories, a kill at every write, random pods for FOR=3600 seconds
 	PODFENCE_HISTORIES=20000 $(CARGO) test --locked --release --package podfence-plan --test interleavings
+	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- kills
 	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test differential -- --nocapture
 
 .PHONY: crds
