@@ -4,11 +4,9 @@
 // A table of many rows is one thing.
 #![allow(clippy::too_many_lines)]
 
-mod command;
-
 use std::fmt::Write as _;
 
-use command::{brief, report, scan};
+use crate::command::{brief, report, scan};
 
 /// A pod that every level allows.
 const GOOD: &str = r#"{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "good"}, "spec": {

@@ -1,12 +1,10 @@
 //! The forms of a report, each as it is printed for one folder of manifests. Starts processes.
 
-mod command;
-
 use std::fs;
 
 use serde_json::Value;
 
-use command::{fixtures, scan};
+use crate::command::{fixtures, scan};
 
 fn expected(file: &str) -> String {
     fs::read_to_string(fixtures().join(file)).unwrap()

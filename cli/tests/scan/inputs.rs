@@ -1,8 +1,6 @@
 //! What `-f` and `--profile` name: files, folders, links, pipes, streams. Starts processes, writes
 //! files.
 
-mod command;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -12,7 +10,7 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use command::{brief, report, scan, scan_in};
+use crate::command::{brief, report, scan, scan_in};
 
 fn pod(name: &str) -> Value {
     json!({ "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name }, "spec": {} })
