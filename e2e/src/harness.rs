@@ -153,7 +153,19 @@ pub fn skipped(reason: impl Into<String>) -> anyhow::Error {
 /// `main`.
 #[must_use]
 pub fn tell<S: Stage>(stories: Vec<Case<S>>) -> ExitCode {
-    match run(&Arguments::from_args(), stories) {
+    tell_with(&Arguments::from_args(), stories)
+}
+
+/// As [`tell`], with so many stories at once, unless the command line says otherwise: for stories that mostly wait.
+#[must_use]
+pub fn tell_at_once<S: Stage>(at_once: usize, stories: Vec<Case<S>>) -> ExitCode {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads.get_or_insert(at_once);
+    tell_with(&arguments, stories)
+}
+
+fn tell_with<S: Stage>(arguments: &Arguments, stories: Vec<Case<S>>) -> ExitCode {
+    match run(arguments, stories) {
         Ok(conclusion) => conclusion.exit_code(),
         Err(error) => {
             eprintln!("the stage did not end as it should: {error:#}");

@@ -16,20 +16,26 @@ use podfence_crd::NamespacePolicy;
 use podfence_e2e::{
     eventually,
     lab::Lab,
-    story::{Cluster, Operator, kstatus},
+    story::{Cluster, Operator, build_operator, kstatus},
 };
 use tokio::signal::unix::{SignalKind, signal};
 
 /// Several times the longest soak of the samples, on a busy machine.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
 
+/// The controllers give a new namespace its service account at once, unless the machine is very busy.
+const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
+
 const CONDITIONS: &str = r#"go-template={{range .status.conditions}}{{printf "%-21s %-8s %-19s %s\n" .type .status .reason .message}}{{end}}"#;
-const NAMESPACES: &str = r#"go-template={{range .status.namespaces}}{{printf "%-15s %-9s %-19s" .name .phase .reason}}{{range .worst}} {{.kind}}/{{.name}} {{.checks}}{{end}}{{"\n"}}{{end}}"#;
+const NAMESPACES: &str = r#"go-template={{range .status.namespaces}}{{printf "%-15s %-13s %-19s" .name .phase .reason}}{{range .worst}} {{.kind}}/{{.name}} {{.checks}}{{end}}{{"\n"}}{{end}}"#;
+const LABELS: &str = "pod-security.kubernetes.io/enforce,pod-security.kubernetes.io/enforce-version,pod-security.kubernetes.io/audit,pod-security.kubernetes.io/warn";
 const ANNOTATIONS: &str = r#"go-template={{range $key, $value := .metadata.annotations}}{{$key}}: {{$value}}{{"\n"}}{{end}}"#;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let keep = env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0");
+    say("First the operator is compiled, unless it is there already.");
+    build_operator().await?;
     say("A Kubernetes of our own: etcd, API server and controllers, as real as any, but without nodes: pods stay Pending.");
     let began = Instant::now();
     let cluster = Cluster::start().await?;
@@ -74,10 +80,7 @@ async fn show(lab: &Lab) -> anyhow::Result<()> {
     print(lab, &["get", "namespacepolicy", "apps", "-o", NAMESPACES]).await?;
 
     say("And what it is all about: the labels that the API server enforces. What breaks nothing is restricted by now.");
-    let columns = ["enforce", "enforce-version", "audit", "warn"]
-        .map(|key| format!("--label-columns=pod-security.kubernetes.io/{key}"));
-    let columns: Vec<&str> = columns.iter().map(String::as_str).collect();
-    print(lab, &[&["get", "namespaces"], columns.as_slice()].concat()).await?;
+    print(lab, &["get", "namespaces", "--label-columns", LABELS]).await?;
 
     say("What Podfence knows of a namespace is written on it, so that a restart forgets nothing.");
     print(lab, &["get", "namespace", "blog", "-o", ANNOTATIONS]).await
@@ -125,7 +128,8 @@ async fn end(operator: Operator, cluster: Arc<Cluster>) -> anyhow::Result<()> {
 /// Runs a command that has nothing interesting to say.
 async fn quietly(lab: &Lab, arguments: &[&str]) -> anyhow::Result<()> {
     command(arguments);
-    let output = lab.kubectl(arguments).await?;
+    // A bare pod is refused until its namespace has a service account, a moment after the namespace.
+    let output = eventually(APPLY_TIMEOUT, async || lab.kubectl(arguments).await).await?;
     print!("{}", output.stderr);
     note(&format!("{} objects", output.stdout.lines().count()));
     Ok(())

@@ -54,9 +54,9 @@ impl Cluster {
     /// As [`Cluster::start`].
     pub async fn start_with(builder: LabBuilder) -> anyhow::Result<Arc<Self>> {
         let permit = LABS.acquire().await?;
+        let executable = build_operator().await?;
         // The scheduler has no nodes to offer, and its events would only fill the log.
-        let (executable, lab) =
-            tokio::try_join!(build_operator(), builder.without_scheduler().start())?;
+        let lab = builder.without_scheduler().start().await?;
         installation::install(&lab).await.context("failed to install Podfence")?;
         let history = History::record(&lab.client());
         let operators = AtomicUsize::new(0);

@@ -164,7 +164,7 @@ pub fn settled(object: &Value) -> Vec<String> {
     };
     let is_ready = ready["status"] == "True";
     let negatives = ["Reconciling", "Stalled"];
-    let worst = negatives.into_iter().filter_map(|kind| conditions.get(kind)).next();
+    let worst = negatives.into_iter().find_map(|kind| conditions.get(kind));
     rule(!is_ready || worst.is_none(), "FAIL0001/WARN0001: Ready beside Reconciling or Stalled");
     let reconciling = conditions.is("Reconciling", "True");
     rule(!reconciling || ready["status"] == "False", "FAIL0003: Reconciling, and Ready not False");

@@ -18,6 +18,8 @@
 //! against oracles of others: the API server's audit log ([`writes`]) and every version of every status that a watch
 //! saw, by the rules of the tools that read it ([`kstatus`]).
 
+#![allow(clippy::indexing_slicing, reason = "a JSON value gives null for what is not there")]
+
 mod cluster;
 mod history;
 mod installation;

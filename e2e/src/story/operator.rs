@@ -23,7 +23,8 @@ const LEASE: &str = "podfence-operator";
 /// As long as `terminationGracePeriodSeconds` of the shipped Deployment.
 const STOP_GRACE: Duration = Duration::from_secs(30);
 
-/// Builds the operator and returns its executable: in the profile of this test, and in the folder of this build.
+/// Builds the operator, in the profile of this program, and returns its executable. `PODFENCE_OPERATOR` names another
+/// one to be used as it is.
 ///
 /// # Errors
 ///
@@ -34,6 +35,9 @@ pub async fn build_operator() -> anyhow::Result<PathBuf> {
 }
 
 async fn build() -> anyhow::Result<PathBuf> {
+    if let Some(executable) = std::env::var_os("PODFENCE_OPERATOR") {
+        return Ok(executable.into());
+    }
     // The workspace's features, so that what `cargo test --workspace` has built is used again.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command

@@ -63,6 +63,12 @@ impl Story {
         format!("{}-{name}", self.name)
     }
 
+    /// The value of [`STORY_LABEL`] on the story's namespaces.
+    #[must_use]
+    pub fn label(&self) -> &str {
+        &self.name
+    }
+
     /// Creates a namespace that the story's policies select.
     ///
     /// # Errors
@@ -347,15 +353,18 @@ impl Story {
                 continue;
             }
             let resource_version = eventually(PATIENCE, async || {
-                let object = objects.get(&name).await?;
+                // It was on its way out when it was listed.
+                let Some(object) = objects.get_opt(&name).await? else { return Ok(None) };
                 let value = serde_json::to_value(&object)?;
                 let broken = kstatus::settled(&value);
                 ensure!(broken.is_empty(), "{broken:?} in {value}");
-                Ok(object.resource_version().unwrap_or_default())
+                Ok(object.resource_version())
             })
             .await
             .with_context(|| format!("{kind} {name} does not settle"))?;
-            self.cluster.history().reaches(kind, &name, &resource_version).await?;
+            if let Some(resource_version) = resource_version {
+                self.cluster.history().reaches(kind, &name, &resource_version).await?;
+            }
         }
         Ok(())
     }

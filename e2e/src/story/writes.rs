@@ -40,10 +40,10 @@ impl Strictness {
         Self { level, version }
     }
 
-    /// Whether one half is below the other's.
+    /// Whether one half is below the other's. Privileged has no rules at any version.
     #[must_use]
     pub fn is_below(self, other: Self) -> bool {
-        self.level < other.level || (other.level > 0 && self.version < other.version)
+        self.level < other.level || (other.level > 1 && self.version < other.version)
     }
 }
 
@@ -185,6 +185,7 @@ mod tests {
             ((None, None), (Some("privileged"), Some("latest")), false),
             ((None, Some("latest")), (Some("baseline"), Some("v1.30")), false),
             ((Some("baseline"), None), (None, None), true),
+            ((Some("privileged"), None), (Some("baseline"), Some("v1.30")), false),
             ((Some("restricted"), Some("v1.34")), (Some("baseline"), Some("v1.34")), true),
             ((Some("restricted"), Some("v1.34")), (Some("restricted"), Some("v1.9")), true),
             ((Some("restricted"), None), (Some("restricted"), Some("v1.37")), true),
@@ -242,61 +243,61 @@ mod tests {
         let mut bare = apply(json!({}));
         bare["metadata"] = json!({ "name": "shop", "resourceVersion": "1" });
         let same = namespace("2", &team, &note);
-        let none: &[&str] = &[];
+        let nowhere: &[&str] = &[];
         for (name, before, events, may_lower, want) in [
-            ("lowered", &baseline, &lowered[..], none, "enforce was lowered"),
+            ("lowered", &baseline, &lowered[..], nowhere, "enforce was lowered"),
             ("lowered as asked", &baseline, &lowered, &["shop"], ""),
-            ("raised unasked", &team, std::slice::from_ref(&raised), none, "without asking"),
-            ("raised after asking", &team, &[dry_run.clone(), raised.clone()], none, ""),
+            ("raised unasked", &team, std::slice::from_ref(&raised), nowhere, "without asking"),
+            ("raised after asking", &team, &[dry_run.clone(), raised.clone()], nowhere, ""),
             (
                 "asked something else",
                 &team,
-                &[event("patch", &format!("{OWN}&dryRun=All"), &apply(json!({})), &Value::Null), raised],
-                none,
+                &[event("patch", &format!("{OWN}&dryRun=All"), &apply(json!({})), &Value::Null), raised.clone()],
+                nowhere,
                 "without asking",
             ),
             (
                 "changed nothing",
                 &team,
                 &[event("patch", OWN, &apply(json!({})), &namespace("1", &team, &note))],
-                none,
+                nowhere,
                 "needless",
             ),
             (
                 "foreign label",
                 &team,
                 &[event("patch", OWN, &apply(json!({})), &namespace("2", &json!({}), &note))],
-                none,
+                nowhere,
                 "labels of others",
             ),
             (
                 "foreign annotation",
                 &team,
                 &[event("patch", OWN, &apply(json!({})), &namespace("2", &team, &json!({})))],
-                none,
+                nowhere,
                 "annotations of others",
             ),
-            ("no uid", &team, &[event("patch", OWN, &bare, &same)], none, "without uid"),
+            ("no uid", &team, &[event("patch", OWN, &bare, &same)], nowhere, "without uid"),
             (
                 "another manager",
                 &team,
                 &[event("patch", "fieldManager=x", &apply(json!({})), &same)],
-                none,
+                nowhere,
                 "field manager",
             ),
-            ("updated", &team, &[event("update", OWN, &apply(json!({})), &same)], none, "only patched"),
+            ("updated", &team, &[event("update", OWN, &apply(json!({})), &same)], nowhere, "only patched"),
             (
                 "somebody's key",
                 &team,
                 &[event("patch", OWN, &apply(json!({ "team": "x" })), &same)],
-                none,
+                nowhere,
                 "somebody else",
             ),
             (
                 "from nowhere",
                 &team,
                 &[event("patch", OWN, &namespace("7", &json!({}), &json!({})), &same)],
-                none,
+                nowhere,
                 "not on record",
             ),
         ] {

@@ -4,9 +4,10 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use podfence_crd::{ConditionType, Phase, Reason};
 use podfence_e2e::{
+    eventually,
     harness::Shared,
     lab::AuditEvent,
-    story::{Passes, Running, Story},
+    story::{PATIENCE, Passes, Running, Story},
 };
 use serde_json::json;
 
@@ -146,7 +147,12 @@ pub(crate) async fn is_not_held_by_an_old_replica_set(
     story.deploys("shop", "web", Passes::Restricted).await?;
     story.sees_labels("shop", RESTRICTED).await?;
     let sets = ["get", "replicasets", "-n", &story.full("shop"), "-o", "name"];
-    let sets = story.cluster().lab().kubectl(&sets).await?.stdout;
-    ensure!(sets.lines().count() == 2, "the old one is there: {sets}");
+    eventually(PATIENCE, async || {
+        let sets = story.cluster().lab().kubectl(&sets).await?.stdout;
+        ensure!(sets.lines().count() == 2, "want the old one beside the new one: {sets}");
+        Ok(())
+    })
+    .await?;
+    story.sees_phase("apps", "shop", Phase::Enforced, Reason::AtTarget).await?;
     story.end().await
 }

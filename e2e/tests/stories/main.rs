@@ -6,21 +6,45 @@
 // A story that panics has failed, and says where.
 #![allow(clippy::indexing_slicing)]
 
+mod cluster_wide;
+mod definitions;
 mod guarded;
 mod idle;
+mod kills;
 mod labels;
+mod leaders;
 mod leaving;
 mod loosening;
 mod matching;
 mod ownership;
 mod profiles;
+mod restarts;
+mod rights;
+mod servers;
 
 use std::process::ExitCode;
 
-use podfence_e2e::harness::{Case, tell};
+use podfence_e2e::harness::{Case, tell_at_once};
+
+/// They wait for soaks and for the API server most of the time, even on two cores.
+const AT_ONCE: usize = 12;
 
 fn main() -> ExitCode {
-    tell(vec![
+    let stories = vec![
+        // With a cluster of their own; they take longest, so they begin first.
+        Case::new(rights::are_each_there_for_something),
+        Case::new(kills::at_any_write_change_nothing_in_the_end),
+        Case::new(restarts::of_the_operator_cost_no_write_and_no_soak),
+        Case::new(restarts::of_the_api_server_are_survived),
+        Case::new(restarts::of_the_operator_find_what_happened_meanwhile),
+        Case::new(leaders::one_leads_and_the_other_takes_over),
+        Case::new(leaders::a_paused_leader_that_wakes_lowers_nothing),
+        Case::new(definitions::deleted_under_a_policy_with_remove_strip_nothing),
+        Case::new(cluster_wide::system_namespaces_stay_out_unless_asked_for),
+        Case::new(cluster_wide::an_exempt_namespace_is_labelled_and_not_called_enforced),
+        Case::new(servers::of_1_34_are_served),
+        Case::new(servers::that_emulate_an_older_one_are_believed),
+        // In the cluster that all the others share.
         Case::new(labels::reach_existing_and_new_namespaces),
         Case::new(guarded::holds_on_a_violating_deployment_until_it_is_fixed_and_soaked),
         Case::new(idle::a_dry_run_reports_and_writes_nothing),
@@ -49,5 +73,6 @@ fn main() -> ExitCode {
         Case::new(leaving::retain_keeps_the_labels_and_needs_no_finalizer),
         Case::new(leaving::remove_takes_exactly_our_own_labels),
         Case::new(leaving::remove_spares_what_another_policy_wins),
-    ])
+    ];
+    tell_at_once(AT_ONCE, stories)
 }

@@ -61,7 +61,8 @@ pub(crate) async fn of_two_policies_the_higher_priority_wins_whole(
 ) -> anyhow::Result<()> {
     let story = shared.get().await?.story("precedence").await?;
     story.restricted().await?;
-    story.profile("baseline", json!({ "enforce": { "level": "baseline" } })).await?;
+    let baseline = json!({ "enforce": { "level": "baseline", "version": "v1.34" } });
+    story.profile("baseline", baseline).await?;
     story.namespace("pay").await?;
     let at = |priority: i32| json!({ "priority": priority, "rollout": { "strategy": "Immediate" } });
     story.policy("first", "baseline", at(10)).await?;
