@@ -11,7 +11,8 @@ use std::{
 
 use anyhow::{Context as _, ensure};
 use http::Method;
-use kube::Client;
+use k8s_openapi::api::authorization::v1::SubjectAccessReview;
+use kube::{Api, Client, api::PostParams};
 use podfence_e2e::{
     eventually,
     harness::{Case, Shared, Stage, tell},
@@ -91,6 +92,14 @@ metadata: { name: almighty-operator }
 roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin }
 subjects:
   - { kind: ServiceAccount, name: podfence-operator, namespace: people }
+---
+# The most that Kubernetes' own roles for people give, short of everything.
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: { name: tenants }
+roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin }
+subjects:
+  - { apiGroup: rbac.authorization.k8s.io, kind: User, name: tenant }
 "#;
 
 /// A request as it goes to the API server; always a dry run, so that no row depends on another.
@@ -652,6 +661,42 @@ async fn an_older_server_takes_the_installation(_: Shared<LivedIn>) -> anyhow::R
     lab.stop().await
 }
 
+async fn only_reading_is_aggregated(shared: Shared<LivedIn>) -> anyhow::Result<()> {
+    let stage = shared.get().await?;
+    for resource in ["policyprofiles", "namespacepolicies"] {
+        // The controllers aggregate; what came with the same roles is there at the same time.
+        eventually(ADMISSION_TIMEOUT, async || {
+            ensure!(
+                tenant_may(&stage.0, "list", resource).await?,
+                "may not list {resource}"
+            );
+            Ok(())
+        })
+        .await?;
+        for verb in ["create", "update", "patch", "delete", "deletecollection"] {
+            ensure!(
+                !tenant_may(&stage.0, verb, resource).await?,
+                "may {verb} {resource}"
+            );
+        }
+    }
+    Ok(())
+}
+
+/// What the authorizer says of who has the cluster role `admin`.
+async fn tenant_may(lab: &Lab, verb: &str, resource: &str) -> anyhow::Result<bool> {
+    let attributes = json!({ "group": "podfence.dev", "resource": resource, "verb": verb });
+    let review: SubjectAccessReview = serde_json::from_value(json!({
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "metadata": {},
+        "spec": { "user": "tenant", "resourceAttributes": attributes },
+    }))?;
+    let reviews: Api<SubjectAccessReview> = Api::all(lab.client());
+    let answer = reviews.create(&PostParams::default(), &review).await?;
+    Ok(answer.status.context("a review without an answer")?.allowed)
+}
+
 async fn the_installation_works_under_another_namespace(_: Shared<LivedIn>) -> anyhow::Result<()> {
     let lab = Lab::builder().without_scheduler().start().await?;
     install(&lab, &under_another_namespace(&lab, "fences")?).await?;
@@ -715,6 +760,7 @@ fn main() -> ExitCode {
         Case::new(state_is_kept_from_who_may_write_namespaces),
         Case::new(state_is_open_to_who_may_delete_policies),
         Case::new(an_administrator_works_while_the_operator_is_away),
+        Case::new(only_reading_is_aggregated),
         Case::new(the_installation_is_taken_without_a_warning),
         Case::new(an_older_server_takes_the_installation),
         Case::new(the_installation_works_under_another_namespace),
