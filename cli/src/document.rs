@@ -28,6 +28,8 @@ pub(crate) enum DocumentError {
     Untyped,
     #[error("{0}: missing")]
     Missing(&'static str),
+    #[error("items: a {0} has none; kubectl would apply them in its place")]
+    ItemsOfWorkload(Kind),
     #[error("lists nested deeper than {MAX_LIST_NESTING} levels")]
     NestedLists,
     #[error("{api_version:?} of {kind} is no longer served: write {served:?}")]
@@ -316,18 +318,15 @@ fn collect<'a>(mut node: Node<'a>, inherited: &TypeMeta, depth: usize, found: &m
             });
         }
     };
-    if let Some(kind) = Kind::from_manifest(&identity.api_version, &identity.kind) {
-        return found.push(Found {
-            identity,
-            content: Ok(Content::Workload(kind, node)),
-        });
-    }
-    let content = match node.take_items() {
-        Err(error) => Err(error),
-        Ok(None) => without_pods(&identity, node),
-        Ok(Some(items)) if items.is_empty() => Ok(Content::EmptyList),
-        Ok(Some(_)) if depth == MAX_LIST_NESTING => Err(DocumentError::NestedLists),
-        Ok(Some(items)) => {
+    let kind = Kind::from_manifest(&identity.api_version, &identity.kind);
+    let content = match (kind, node.take_items()) {
+        (_, Err(error)) => Err(error),
+        (Some(kind), Ok(None)) => Ok(Content::Workload(kind, node)),
+        (Some(kind), Ok(Some(_))) => Err(DocumentError::ItemsOfWorkload(kind)),
+        (None, Ok(None)) => without_pods(&identity, node),
+        (None, Ok(Some(items))) if items.is_empty() => Ok(Content::EmptyList),
+        (None, Ok(Some(_))) if depth == MAX_LIST_NESTING => Err(DocumentError::NestedLists),
+        (None, Ok(Some(items))) => {
             let inherited = item_type(&identity);
             for item in items {
                 collect(item, &inherited, depth + 1, found);

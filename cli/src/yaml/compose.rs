@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
+use std::rc::Rc;
 
 use granit_parser::{ScalarStyle, Tag};
 use podfence_workload::MAX_OBJECT_BYTES;
@@ -14,9 +15,10 @@ use super::scalar;
 /// bound that every thread's stack has room for.
 const MAX_NESTING: usize = 256;
 
-/// What all aliases of one document may stand for, in bytes: as much as the largest object has.
-/// Without a bound, ten lines of aliases to aliases fill the memory.
-const MAX_EXPANSION_BYTES: usize = MAX_OBJECT_BYTES;
+/// What the anchors and aliases of one document may repeat, in bytes: as much as the largest
+/// object has. Without a bound, ten lines of aliases to aliases fill the memory, and so do
+/// anchors within anchors.
+const MAX_REPEATED_BYTES: usize = MAX_OBJECT_BYTES;
 
 /// What a value takes beside its text, about.
 const VALUE_BYTES: usize = 32;
@@ -28,8 +30,8 @@ const CORE_TAGS: &str = "tag:yaml.org,2002:";
 #[derive(Default)]
 pub(super) struct Composer {
     open: Vec<Collection>,
-    anchors: HashMap<usize, Node>,
-    expanded_bytes: usize,
+    anchors: HashMap<usize, Rc<Node>>,
+    repeated_bytes: usize,
     root: Value,
 }
 
@@ -163,24 +165,30 @@ impl Composer {
 
     pub(super) fn alias(&mut self, anchor: usize) -> Result<(), String> {
         // The parser refuses names that are not known; what is missing here has not ended yet.
-        let Some(node) = self.anchors.get(&anchor) else {
+        let Some(node) = self.anchors.get(&anchor).map(Rc::clone) else {
             return Err("the alias stands for what it is itself a part of".to_owned());
         };
         self.refuse_nesting(node.height)?;
-        self.expanded_bytes += node.bytes;
-        if self.expanded_bytes > MAX_EXPANSION_BYTES {
+        self.repeat(node.bytes)?;
+        self.add(0, Node::clone(&node))
+    }
+
+    /// Makes sure that there is room for a copy.
+    fn repeat(&mut self, bytes: usize) -> Result<(), String> {
+        self.repeated_bytes += bytes;
+        if self.repeated_bytes > MAX_REPEATED_BYTES {
             return Err(format!(
-                "the aliases stand for more than {MAX_EXPANSION_BYTES} bytes"
+                "anchors and aliases repeat more than {MAX_REPEATED_BYTES} bytes"
             ));
         }
-        let node = node.clone();
-        self.add(0, node)
+        Ok(())
     }
 
     fn add(&mut self, anchor: usize, node: Node) -> Result<(), String> {
         // Zero says that there is none.
         if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
+            self.repeat(node.bytes)?;
+            self.anchors.insert(anchor, Rc::new(node.clone()));
         }
         let Some(parent) = self.open.last_mut() else {
             self.root = node.value;

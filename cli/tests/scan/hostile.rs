@@ -48,6 +48,9 @@ fn what_cannot_be_read_is_named_and_stops_nothing() {
         let last = level - 1;
         let _ = writeln!(laughs, "b{level}: &{level} [*{last}, *{last}, *{last}]");
     }
+    let anchors = (0..200).fold(String::new(), |text, number| {
+        text + &format!("&n{number} [")
+    });
     let long = format!("apiVersion: v1\nkind: Pod\nnote: {}\n", "x".repeat(3 << 20));
     let containers = format!(
         "{{\"apiVersion\": \"v1\", \"kind\": \"Pod\", \"spec\": {{\"containers\": [{}{{}}]}}}}",
@@ -163,7 +166,17 @@ fn what_cannot_be_read_is_named_and_stops_nothing() {
         (
             "billion laughs",
             laughs,
-            "the aliases stand for more than 3145728 bytes",
+            "anchors and aliases repeat more than 3145728 bytes",
+        ),
+        (
+            "anchors in anchors",
+            format!("a: {}{}{}", anchors, "x".repeat(100_000), "]".repeat(200)),
+            "anchors and aliases repeat more than 3145728 bytes",
+        ),
+        (
+            "items of a pod",
+            GOOD.replacen('{', "{\"items\": [], ", 1),
+            "items: a Pod has none; kubectl would apply them in its place",
         ),
         (
             "aliases as nesting",
