@@ -3,7 +3,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
-IMAGE ?= podfence-operator:0.1.0
+VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
+IMAGE ?= podfence-operator:$(VERSION)
 # KEEP=1: `make demo` leaves its cluster running and prints how to reach it.
 KEEP ?=
 # How long `make fuzz` goes on, in seconds.

@@ -661,6 +661,24 @@ async fn an_older_server_takes_the_installation(_: Shared<LivedIn>) -> anyhow::R
     lab.stop().await
 }
 
+async fn the_image_is_of_this_version(shared: Shared<LivedIn>) -> anyhow::Result<()> {
+    let stage = shared.get().await?;
+    let path = "jsonpath={.spec.template.spec.containers[*].image}";
+    let command = [
+        "get",
+        "deployment",
+        "podfence-operator",
+        "-n",
+        "podfence-system",
+        "-o",
+        path,
+    ];
+    let image = stage.0.kubectl(&command).await?.stdout;
+    let want = concat!("podfence-operator:", env!("CARGO_PKG_VERSION"));
+    ensure!(image == want, "the image is {image:?}, want {want:?}");
+    Ok(())
+}
+
 async fn only_reading_is_aggregated(shared: Shared<LivedIn>) -> anyhow::Result<()> {
     let stage = shared.get().await?;
     for resource in ["policyprofiles", "namespacepolicies"] {
@@ -760,6 +778,7 @@ fn main() -> ExitCode {
         Case::new(state_is_kept_from_who_may_write_namespaces),
         Case::new(state_is_open_to_who_may_delete_policies),
         Case::new(an_administrator_works_while_the_operator_is_away),
+        Case::new(the_image_is_of_this_version),
         Case::new(only_reading_is_aggregated),
         Case::new(the_installation_is_taken_without_a_warning),
         Case::new(an_older_server_takes_the_installation),
