@@ -152,7 +152,10 @@ impl Watch {
 
     fn unseen(&self, source: Source, now: Instant) -> Option<Unseen> {
         let resource = || source.resource_name();
-        if self.cause() == Some(Cause::Forbidden) {
+        // An API server that has just come up refuses everybody until it knows its roles, so a watch
+        // that was there before gets the same patience as after any other failure.
+        let refused = self.cause() == Some(Cause::Forbidden);
+        if refused && (!self.listed || self.is_down(now)) {
             return Some(Unseen::Forbidden {
                 resource: resource(),
             });
@@ -286,6 +289,20 @@ mod tests {
         }];
         assert_eq!(health.unseen(now + GRACE), lost);
         assert!(health.is_settled(now + GRACE), "it was listed once");
+        health.note(PODS, &News::Established, now + GRACE);
+        assert!(health.unseen(now + 10 * GRACE).is_empty());
+    }
+
+    #[test]
+    fn a_refusal_after_a_list_counts_after_the_grace_too() {
+        let now = Instant::now();
+        let mut health = all_listed(now);
+        health.note(PODS, &failed(Cause::Forbidden), now);
+        assert!(health.unseen(now + GRACE / 2).is_empty());
+        let forbidden = [Unseen::Forbidden {
+            resource: "pods".to_owned(),
+        }];
+        assert_eq!(health.unseen(now + GRACE), forbidden);
         health.note(PODS, &News::Established, now + GRACE);
         assert!(health.unseen(now + 10 * GRACE).is_empty());
     }
