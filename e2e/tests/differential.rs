@@ -143,10 +143,8 @@ fn assert_each_was_alone(lone: &Lone, subject: &Subject) {
 #[test]
 fn verdicts_and_texts_are_those_of_kubernetes() -> Result<()> {
     let subject = Subject::new(ServerVersion::NEWEST);
-    let (pods, seconds) = (
-        number("PODFENCE_PODS", 20_000),
-        number("PODFENCE_SECONDS", 0),
-    );
+    let pods = number("PODFENCE_PODS", 20_000)?;
+    let seconds = number("PODFENCE_SECONDS", 0)?;
     let seed = number("PODFENCE_SEED", 1)?;
     let mut generator = Generator::new(seed);
     let versions = subject.versions();
