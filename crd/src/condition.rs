@@ -85,18 +85,10 @@ words! {
         Terminating,
         /// A write failed.
         ApplyFailed,
-        /// A key that was to be removed is owned by somebody else as well, and stays.
-        CoOwned,
-        /// The live value is not this policy's, so it may not be lowered.
-        NotAuthor,
-        /// The definition of the kind is being deleted: labels are kept.
-        CrdTerminating,
         /// Every workload passes the target.
         Compliant,
         /// Everything could be seen.
         Complete,
-        /// It was not looked at.
-        NotEvaluated,
     }
 }
 

@@ -47,5 +47,5 @@ pub struct Outcome {
 
 impl Outcome {
     /// How many violating workloads are kept by name: as many as a status shows of a namespace.
-    pub(crate) const FINDINGS: usize = 5;
+    pub(crate) const FINDINGS: usize = podfence_crd::MAX_WORST_WORKLOADS;
 }

@@ -5,8 +5,8 @@
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{
-    LevelVersion as WrittenPair, NamespacePolicyStatus, NamespaceStatus, Phase,
-    PolicyProfileStatus, Summary, Truncated, ViolatingWorkload,
+    LevelVersion as WrittenPair, MAX_STATUS_NAMESPACES, NamespacePolicyStatus, NamespaceStatus,
+    Phase, PolicyProfileStatus, Summary, Truncated, ViolatingWorkload,
 };
 use podfence_podsecurity::LevelVersion;
 
@@ -16,9 +16,6 @@ use crate::policy::Policy;
 use crate::precedence::Unusable;
 use crate::servers::Unseen;
 use crate::verdict::{Verdict, profile_conditions};
-
-/// How many namespaces a status lists.
-const MOST_NAMESPACES: usize = 50;
 
 /// What the list of namespaces may take, serialised. With seven messages of 1 KiB, and escapes, the
 /// whole stays below 64 KiB.
@@ -134,7 +131,7 @@ fn summarize(won: &[(&str, &Outcome)]) -> Summary {
 /// The worst namespaces. Where space runs short, a namespace is listed with fewer of its workloads
 /// rather than not at all.
 fn list_namespaces(won: &[(&str, &Outcome)]) -> Vec<NamespaceStatus> {
-    let shown = won.len().min(MOST_NAMESPACES);
+    let shown = won.len().min(MAX_STATUS_NAMESPACES);
     let mut left = NAMESPACES_BYTES;
     let mut listed = Vec::with_capacity(shown);
     for (at, (name, outcome)) in won.iter().take(shown).enumerate() {
