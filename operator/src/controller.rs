@@ -281,7 +281,8 @@ impl Driver {
         let alarms = [
             self.namespaces.next_alarm(),
             self.statuses.next_alarm(),
-            self.finalizers.next_look(),
+            // Only a leader tends finalizers; on a standby the alarm would ring for ever.
+            self.finalizers.next_look().filter(|_| self.may_plan()),
             self.health.next_change(now),
             (self.started + GRACE > now).then_some(self.started + GRACE),
         ];

@@ -154,6 +154,16 @@ mod tests {
     }
 
     #[test]
+    fn an_error_in_a_watch_is_read_as_one() {
+        let line = r#"{"type":"ERROR","object":{"apiVersion":"v1","code":410,"kind":"Status","message":"too old","reason":"Expired","status":"Failure"}}"#;
+        let event: WatchEvent<RawObject> = serde_json::from_str(line).expect("an event");
+        let WatchEvent::Error(status) = event else {
+            panic!("{event:?}")
+        };
+        assert_eq!(status.code, 410);
+    }
+
+    #[test]
     fn deep_nesting_is_skipped_without_recursion() {
         let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
         let text = format!(r#"{{"spec":{deep},"metadata":{{"name":"deep"}}}}"#);
