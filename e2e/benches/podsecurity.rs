@@ -1,8 +1,8 @@
 //! Ours and Kubernetes' own library on the same pods: nanoseconds per pod, and the ratios.
 //!
 //! Half of the pods are as an API server returns them, half as clients write them. Nothing is
-//! kept between two pods. Both sides take the fastest of many runs over all pods: the one that
-//! other programs disturbed least.
+//! kept between two pods. Both sides take the fastest of many runs: the one that no other program
+//! disturbed, nor, in Go, the collector.
 
 use std::hint::black_box;
 use std::io::Write;
@@ -17,6 +17,8 @@ use podfence_workload::{Defaulting, Kind, Object, decode};
 use serde::Deserialize;
 
 const PODS: usize = 1_000;
+/// Pods that are timed at once: few, so that many a run is not interrupted.
+const SLICE: usize = 20;
 /// How long each measurement takes on each side.
 const SECONDS: f64 = 3.0;
 
@@ -138,19 +140,23 @@ fn read(line: &str) -> Result<Object> {
     Ok(decode(Kind::Pod, line.as_bytes(), Defaulting::AsServed)?)
 }
 
+/// Nanoseconds per pod. Of each slice of the pods the fastest run counts, as in the oracle.
 fn measure(one: impl Fn(usize) -> usize) -> f64 {
     let started = Instant::now();
-    let mut best = Duration::MAX;
+    let mut fastest = [Duration::MAX; PODS / SLICE];
     while started.elapsed().as_secs_f64() < SECONDS {
-        let before = Instant::now();
-        for index in 0..PODS {
-            black_box(one(black_box(index)));
+        for (slice, fastest) in fastest.iter_mut().enumerate() {
+            let before = Instant::now();
+            for index in slice * SLICE..(slice + 1) * SLICE {
+                black_box(one(black_box(index)));
+            }
+            *fastest = before.elapsed().min(*fastest);
         }
-        best = best.min(before.elapsed());
     }
+    let total: Duration = fastest.iter().sum();
     #[allow(clippy::cast_precision_loss)] // A thousand pods.
     let pods = PODS as f64;
-    best.as_secs_f64() * 1e9 / pods
+    total.as_secs_f64() * 1e9 / pods
 }
 
 fn library(lines: &[String]) -> Result<Library> {

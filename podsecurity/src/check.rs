@@ -356,12 +356,13 @@ fn names_where(
     template: &Template,
     violates: impl Fn(&podfence_workload::Container) -> bool,
 ) -> Vec<&str> {
-    template
+    let mut names = Vec::with_capacity(template.containers.len());
+    let bad = template
         .containers
         .iter()
-        .filter(|container| violates(container))
-        .map(|container| &*container.name)
-        .collect()
+        .filter(|container| violates(container));
+    names.extend(bad.map(|container| &*container.name));
+    names
 }
 
 #[cfg(test)]

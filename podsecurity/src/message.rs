@@ -22,15 +22,24 @@ pub struct Finding {
 /// `reason (detail), reason (detail)`, as for a single pod; a reason without detail stands alone.
 #[must_use]
 pub fn message(findings: &[Finding]) -> String {
-    let parts: Vec<_> = findings
+    let length = findings
         .iter()
-        .map(|Finding { reason, detail, .. }| match detail.as_str() {
-            // A sysctl without a name leaves nothing to say.
-            "" => (*reason).to_owned(),
-            detail => format!("{reason} ({detail})"),
-        })
-        .collect();
-    parts.join(", ")
+        .map(|one| one.reason.len() + one.detail.len() + 5)
+        .sum();
+    let mut text = String::with_capacity(length);
+    for Finding { reason, detail, .. } in findings {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        text.push_str(reason);
+        // A sysctl without a name leaves nothing to say.
+        if !detail.is_empty() {
+            text.push_str(" (");
+            text.push_str(detail);
+            text.push(')');
+        }
+    }
+    text
 }
 
 /// `reason, reason`, as for the pods of a namespace.
@@ -48,13 +57,20 @@ pub fn forbidden_text(policy: LevelVersion, findings: &[Finding]) -> String {
 
 /// The items in double quotes and with commas in between. Nothing in them is escaped.
 pub(crate) fn quoted<'a>(items: impl IntoIterator<Item = &'a str>) -> String {
-    let mut text = String::new();
-    for item in items {
-        text.push_str(if text.is_empty() { "\"" } else { ", \"" });
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    push_quoted(&mut text, items);
+    text
+}
+
+/// Longer than nearly every detail, which is then written without moving it.
+const USUAL_LENGTH: usize = 160;
+
+fn push_quoted<'a>(text: &mut String, items: impl IntoIterator<Item = &'a str>) {
+    for (index, item) in items.into_iter().enumerate() {
+        text.push_str(if index == 0 { "\"" } else { ", \"" });
         text.push_str(item);
         text.push('"');
     }
-    text
 }
 
 /// Names, or values in a set, sorted as the admission controller sorts them: by their bytes.
@@ -67,17 +83,26 @@ pub(crate) fn plural(count: usize, one: &'static str, many: &'static str) -> &'s
 
 /// `container "a"`, `containers "a", "b"`.
 pub(crate) fn containers(names: &[&str]) -> String {
-    let word = plural(names.len(), "container", "containers");
-    format!("{word} {}", quoted(names.iter().copied()))
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    push_containers(&mut text, names);
+    text
+}
+
+fn push_containers(text: &mut String, names: &[&str]) {
+    text.push_str(plural(names.len(), "container ", "containers "));
+    push_quoted(text, names.iter().copied());
 }
 
 /// `pod`, `container "a"`, `pod and containers "a", "b"`: who sets something.
 pub(crate) fn setters(pod: bool, names: &[&str]) -> String {
-    match (pod, names) {
-        (true, []) => "pod".to_owned(),
-        (true, _) => format!("pod and {}", containers(names)),
-        (false, _) => containers(names),
+    let mut text = String::with_capacity(USUAL_LENGTH);
+    if pod {
+        text.push_str(if names.is_empty() { "pod" } else { "pod and " });
     }
+    if !names.is_empty() {
+        push_containers(&mut text, names);
+    }
+    text
 }
 
 #[cfg(test)]

@@ -42,8 +42,7 @@ fn violated_unless_windows(template: &Template, server: ServerVersion) -> bool {
 
 fn explain(template: &Template, _: ServerVersion) -> Explanation {
     let names = names_where(template, may_escalate);
-    let who = containers(&names);
-    let detail = format!("{who} must set securityContext.allowPrivilegeEscalation=false");
+    let detail = containers(&names) + " must set securityContext.allowPrivilegeEscalation=false";
     Explanation::new("allowPrivilegeEscalation != false", detail, &names)
 }
 

@@ -62,10 +62,7 @@ fn explain(template: &Template, _: ServerVersion) -> Explanation {
     let adding = names_where(template, adds_forbidden);
     let mut parts = Vec::new();
     if !keeping.is_empty() {
-        let who = containers(&keeping);
-        parts.push(format!(
-            r#"{who} must set securityContext.capabilities.drop=["ALL"]"#
-        ));
+        parts.push(containers(&keeping) + r#" must set securityContext.capabilities.drop=["ALL"]"#);
     }
     if !adding.is_empty() {
         let forbidden: Sorted = template

@@ -32,10 +32,7 @@ fn violated(template: &Template, _: ServerVersion) -> bool {
 
 fn explain(template: &Template, _: ServerVersion) -> Explanation {
     let names = names_where(template, is_privileged);
-    let detail = format!(
-        "{} must not set securityContext.privileged=true",
-        containers(&names)
-    );
+    let detail = containers(&names) + " must not set securityContext.privileged=true";
     Explanation::new("privileged", detail, &names)
 }
 

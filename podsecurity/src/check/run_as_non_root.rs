@@ -56,8 +56,7 @@ fn explain(template: &Template, _: ServerVersion) -> Explanation {
     let pod = template.security.run_as_non_root == Some(false);
     let explicit = names_where(template, may_be_root);
     if pod || !explicit.is_empty() {
-        let who = setters(pod, &explicit);
-        let detail = format!("{who} must not set securityContext.runAsNonRoot=false");
+        let detail = setters(pod, &explicit) + " must not set securityContext.runAsNonRoot=false";
         return Explanation::new(REASON, detail, &explicit);
     }
     let silent = names_where(template, says_nothing);

@@ -47,11 +47,7 @@ fn violated_unless_user_namespace(template: &Template, server: ServerVersion) ->
 fn explain(template: &Template, _: ServerVersion) -> Explanation {
     let names = names_where(template, is_root);
     let who = setters(pod_is_root(template), &names);
-    Explanation::new(
-        "runAsUser=0",
-        format!("{who} must not set runAsUser=0"),
-        &names,
-    )
+    Explanation::new("runAsUser=0", who + " must not set runAsUser=0", &names)
 }
 
 #[cfg(test)]

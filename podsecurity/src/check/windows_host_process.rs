@@ -35,7 +35,7 @@ fn violated(template: &Template, _: ServerVersion) -> bool {
 fn explain(template: &Template, _: ServerVersion) -> Explanation {
     let names = names_where(template, is_host_process);
     let who = setters(pod_is_host_process(template), &names);
-    let detail = format!("{who} must not set securityContext.windowsOptions.hostProcess=true");
+    let detail = who + " must not set securityContext.windowsOptions.hostProcess=true";
     Explanation::new("hostProcess", detail, &names)
 }
 
