@@ -9,10 +9,12 @@
 mod compose;
 mod scalar;
 
-use granit_parser::{Event, Options, Parser, ScanError, StrInput};
+use std::borrow::Cow;
+
+use granit_parser::{Event, Parser, ScanError, StrInput};
 use serde_json::Value;
 
-use compose::Composer;
+use compose::{Composer, Written};
 
 /// Why a document could not be read, and on which line of the text, counted from 1.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,12 +29,13 @@ pub(crate) struct YamlError {
 /// Every document of a text in order, an empty one as null. A broken document does not stop
 /// those after it.
 pub(crate) fn documents(text: &str) -> Vec<Result<Value, YamlError>> {
-    let mut options = Options::default();
+    let text = with_plain_line_breaks(text);
+    let mut options = granit_parser::options! { emit_anchor_events: true };
     options.set_emit_comments(false);
-    let mut parser = Parser::new_from_str_with_options(text, options);
+    let mut parser = Parser::new_from_str_with_options(&text, options);
     let mut documents = Vec::new();
     loop {
-        match next_document(&mut parser) {
+        match next_document(&text, &mut parser) {
             Ok(Some(value)) => documents.push(Ok(value)),
             Ok(None) => return documents,
             Err(error) => {
@@ -45,17 +48,37 @@ pub(crate) fn documents(text: &str) -> Vec<Result<Value, YamlError>> {
     }
 }
 
-fn next_document<'a>(parser: &mut Parser<'a, StrInput<'a>>) -> Result<Option<Value>, YamlError> {
+/// The text with line feeds where YAML 1.1 knows other line breaks. They are mere characters to
+/// the parser; but to kubectl a comment ends there, and what follows is a field.
+fn with_plain_line_breaks(text: &str) -> Cow<'_, str> {
+    const BREAKS: [char; 3] = ['\u{85}', '\u{2028}', '\u{2029}'];
+    if text.contains(BREAKS) {
+        text.replace(BREAKS, "\n").into()
+    } else {
+        text.into()
+    }
+}
+
+fn next_document<'a>(
+    text: &str,
+    parser: &mut Parser<'a, StrInput<'a>>,
+) -> Result<Option<Value>, YamlError> {
     let mut composer = Composer::default();
     while let Some(next) = parser.next_event() {
         let (event, span) = next.map_err(|error| syntax_error(&error))?;
         let added = match event {
-            Event::Scalar(text, style, anchor, tag) => {
-                composer.scalar(&text, style, anchor, tag.as_deref())
+            Event::Scalar(scalar, style, anchor, tag) => {
+                let range = span.byte_range().unwrap_or_default();
+                let written = Written {
+                    text: text.get(range.clone()).unwrap_or_default(),
+                    behind: text.get(range.end..).unwrap_or_default(),
+                };
+                composer.scalar(&scalar, style, written, anchor, tag.as_deref())
             }
-            Event::SequenceStart(_, anchor, _) => composer.open_list(anchor),
-            Event::MappingStart(_, anchor, _) => composer.open_map(anchor),
+            Event::SequenceStart(style, anchor, _) => composer.open_list(style, anchor),
+            Event::MappingStart(style, anchor, _) => composer.open_map(style, anchor),
             Event::SequenceEnd | Event::MappingEnd => composer.close(),
+            Event::Anchor(_, name) => Composer::anchor(&name),
             Event::Alias(anchor) => composer.alias(anchor),
             Event::DocumentEnd => return Ok(Some(composer.finish())),
             Event::StreamEnd => return Ok(None),

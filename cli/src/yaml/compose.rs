@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fmt::Write as _;
 use std::rc::Rc;
 
-use granit_parser::{ScalarStyle, Tag};
+use granit_parser::{ScalarStyle, StructureStyle, Tag};
 use podfence_workload::MAX_OBJECT_BYTES;
 use serde_json::{Map, Value};
 
@@ -35,6 +35,15 @@ pub(super) struct Composer {
     root: Value,
 }
 
+/// A scalar as it stands in the document.
+#[derive(Clone, Copy)]
+pub(super) struct Written<'a> {
+    /// The scalar; empty where the parser filled one in.
+    pub(super) text: &'a str,
+    /// Everything after it.
+    pub(super) behind: &'a str,
+}
+
 /// A finished value.
 #[derive(Clone)]
 struct Node {
@@ -47,6 +56,7 @@ struct Node {
 /// A list or mapping that has begun and not ended.
 struct Collection {
     content: Content,
+    is_flow: bool,
     anchor: usize,
     bytes: usize,
     height: usize,
@@ -76,15 +86,21 @@ impl Composer {
         &mut self,
         text: &str,
         style: ScalarStyle,
+        written: Written<'_>,
         anchor: usize,
         tag: Option<&Tag>,
     ) -> Result<(), String> {
-        let tag = tag.map(|tag| tag.suffix_in_namespace(CORE_TAGS));
         let is_plain = style == ScalarStyle::Plain;
+        if is_plain && self.open.last().is_some_and(|open| open.is_flow) {
+            refuse_ambiguity(written, tag.is_some())?;
+        }
+        // A mere `!` is no tag to a merge key.
+        let is_bare = tag.is_some_and(|tag| tag.original() == "!");
+        let tag = tag.map(|tag| tag.suffix_in_namespace(CORE_TAGS));
         let is_merge = text == "<<"
             && match &tag {
                 None => is_plain,
-                Some(tag) => tag.as_deref() == Some("merge"),
+                Some(tag) => is_bare || tag.as_deref() == Some("merge"),
             };
         if is_merge && let Some(mapping) = self.mapping_before_key() {
             mapping.key = Some(Key::Merge);
@@ -113,18 +129,24 @@ impl Composer {
         }
     }
 
-    pub(super) fn open_list(&mut self, anchor: usize) -> Result<(), String> {
-        self.open(anchor, Content::List(Vec::new()))
+    pub(super) fn open_list(&mut self, style: StructureStyle, anchor: usize) -> Result<(), String> {
+        self.open(style, anchor, Content::List(Vec::new()))
     }
 
-    pub(super) fn open_map(&mut self, anchor: usize) -> Result<(), String> {
-        self.open(anchor, Content::Map(Mapping::default()))
+    pub(super) fn open_map(&mut self, style: StructureStyle, anchor: usize) -> Result<(), String> {
+        self.open(style, anchor, Content::Map(Mapping::default()))
     }
 
-    fn open(&mut self, anchor: usize, content: Content) -> Result<(), String> {
+    fn open(
+        &mut self,
+        style: StructureStyle,
+        anchor: usize,
+        content: Content,
+    ) -> Result<(), String> {
         self.refuse_nesting(1)?;
         self.open.push(Collection {
             content,
+            is_flow: style == StructureStyle::Flow,
             anchor,
             bytes: VALUE_BYTES,
             height: 1,
@@ -142,6 +164,7 @@ impl Composer {
     pub(super) fn close(&mut self) -> Result<(), String> {
         let Some(Collection {
             content,
+            is_flow: _,
             anchor,
             bytes,
             height,
@@ -161,6 +184,16 @@ impl Composer {
                 height,
             },
         )
+    }
+
+    /// Refuses names that kubectl's decoder would end earlier: `&a:b` is the anchor `a` to it,
+    /// and the text `:b`.
+    pub(super) fn anchor(name: &str) -> Result<(), String> {
+        let is_part = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+        if name.bytes().all(is_part) {
+            return Ok(());
+        }
+        Err(format!("{name:?} is no name of an anchor"))
     }
 
     pub(super) fn alias(&mut self, anchor: usize) -> Result<(), String> {
@@ -271,6 +304,23 @@ impl Mapping {
         }
         Ok(())
     }
+}
+
+/// Refuses what YAML 1.1 and 1.2 read differently in a list or mapping in brackets. To kubectl's
+/// decoder `{?a : b}` has the key `a`, `{a:}` the key `a:`, and `{!b,c a: 1}` the key `a` with an
+/// odd tag; to the parser these are `?a`, `a`, and `c a` after an empty one.
+fn refuse_ambiguity(written: Written<'_>, is_tagged: bool) -> Result<(), String> {
+    let Written { text, behind } = written;
+    let ends_in_colon = !text.is_empty()
+        && behind
+            .trim_start()
+            .strip_prefix(':')
+            .is_some_and(|rest| rest.starts_with([',', '[', ']', '{', '}']));
+    let ends_in_tag = is_tagged && text.is_empty() && behind.starts_with([',', '[', ']']);
+    if text.starts_with('?') || ends_in_colon || ends_in_tag {
+        return Err("a question mark, colon or tag needs a space behind it".to_owned());
+    }
+    Ok(())
 }
 
 /// A key as JSON has it: numbers and flags become text.

@@ -86,8 +86,21 @@ fn resolve(text: &str) -> Scalar<'_> {
 
 fn number(text: &str) -> Option<Scalar<'_>> {
     match text.bytes().next()? {
-        // Underscores are no part of a number that begins with a point.
-        b'.' => float(text),
+        b'.' => {
+            let digits = text.as_bytes();
+            // Here kubectl's decoder takes underscores between digits only.
+            let is_separator = |at: usize| {
+                let is_digit = |at: Option<usize>| {
+                    at.and_then(|at| digits.get(at))
+                        .is_some_and(u8::is_ascii_digit)
+                };
+                is_digit(at.checked_sub(1)) && is_digit(at.checked_add(1))
+            };
+            text.match_indices('_')
+                .all(|(at, _)| is_separator(at))
+                .then_some(())?;
+            float(&text.replace('_', ""))
+        }
         b'+' | b'-' | b'0'..=b'9' => {
             let digits = text.replace('_', "");
             integer(&digits)

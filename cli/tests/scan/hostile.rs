@@ -179,6 +179,26 @@ fn what_cannot_be_read_is_named_and_stops_nothing() {
             "items: a Pod has none; kubectl would apply them in its place",
         ),
         (
+            "hidden key",
+            "a: {?b : 1}\n".into(),
+            "line 1: a: a question mark, colon or tag needs a space behind it",
+        ),
+        (
+            "hidden end of a key",
+            "a: {<<: {b: 1}, b :}\n".into(),
+            "line 1: a: a question mark, colon or tag needs a space behind it",
+        ),
+        (
+            "hidden key after a tag",
+            "a: {!x,y b: 1}\n".into(),
+            "line 1: a: a question mark, colon or tag needs a space behind it",
+        ),
+        (
+            "hidden end of an anchor",
+            "a: &x:y 1\n".into(),
+            "line 1: \"x:y\" is no name of an anchor",
+        ),
+        (
             "aliases as nesting",
             anchored_depth,
             "nested deeper than 256 levels",
@@ -342,6 +362,18 @@ fn yaml_means_what_it_means_to_kubernetes() {
         ),
         (context("<<: {privileged: true}"), vec!["privileged"]),
         (context("<<: {privileged: true}, privileged: false"), vec![]),
+        (context("! <<: {privileged: true}"), vec!["privileged"]),
+        (
+            format!(
+                "# a comment\u{2028}{}",
+                pod_with("hostIPC: yes # so\u{85}  hostPID: no")
+            ),
+            vec!["hostIPC"],
+        ),
+        (
+            pod_with("hostIPC: no # so\u{2029}  hostPID: yes"),
+            vec!["hostPID"],
+        ),
         // What kubectl's decoder makes of it, against the letter of the standard.
         (
             context("privileged: false, <<: {privileged: true}"),
