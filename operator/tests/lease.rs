@@ -272,7 +272,7 @@ async fn a_write_whose_answer_is_lost_still_counts() {
     let fake = Fake::new();
     fake.intercept(|asked| {
         let lost = status(500, "InternalError", "the answer is lost");
-        (asked.method == Method::POST).then(|| Interception::DoneBut(500, lost))
+        (asked.method == Method::POST).then_some(Interception::DoneBut(500, lost))
     });
     let mut first = candidate(&fake, "first", right);
     leads(&mut first).await;

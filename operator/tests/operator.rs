@@ -283,7 +283,7 @@ async fn a_kind_that_may_not_be_listed_stops_no_other() {
     let fake = cluster(IMMEDIATE, &["shop"]);
     fake.intercept(|asked| {
         let refused = status(403, "Forbidden", "cronjobs.batch is forbidden");
-        (asked.path == CRON_JOBS).then(|| Interception::Answer(403, refused))
+        (asked.path == CRON_JOBS).then_some(Interception::Answer(403, refused))
     });
     let _operator = start(&fake, "one");
     says(&fake, "ReportComplete", "False", "Forbidden").await;
@@ -312,7 +312,7 @@ async fn a_lost_watch_holds_everything_after_a_minute_and_no_sooner() {
     .await;
     fake.intercept(|asked| {
         let down = status(503, "ServiceUnavailable", "down");
-        (asked.path == PODS).then(|| Interception::Answer(503, down))
+        (asked.path == PODS).then_some(Interception::Answer(503, down))
     });
     fake.break_watches(PODS, None);
     let lost = Instant::now();
@@ -344,7 +344,7 @@ async fn a_new_list_finds_what_went_meanwhile() {
     .await;
     fake.intercept(|asked| {
         let down = status(503, "ServiceUnavailable", "down");
-        (asked.path == PODS).then(|| Interception::Answer(503, down))
+        (asked.path == PODS).then_some(Interception::Answer(503, down))
     });
     fake.break_watches(PODS, None);
     fake.remove(PODS, "shop/bad");
@@ -456,7 +456,7 @@ async fn a_refusal_is_said_and_tried_again_ever_more_slowly() {
             "ValidatingAdmissionPolicy 'labels' denied request",
         );
         let shop = is_namespace_write(asked) && asked.path.ends_with("/shop");
-        shop.then(|| Interception::Answer(403, denied))
+        shop.then_some(Interception::Answer(403, denied))
     });
     let _operator = start(&fake, "one");
     says(&fake, "Ready", "False", "ApplyFailed").await;

@@ -11,6 +11,7 @@ use crate::lease;
 use crate::metrics::{OfKind, Queue as QueueLabel};
 use crate::observe::health::GRACE;
 use crate::observe::index::Circumstances;
+use crate::observe::source::Source;
 use crate::server::Vitals;
 
 /// How long a standby keeps in mind what came and went. A leader that is alive has seen it by then;
@@ -116,7 +117,10 @@ impl Driver {
         for (name, _) in policies.unusable() {
             *changed |= ledger.pause(name);
         }
-        *changed |= ledger.prune(now, |name| self.index.policy(name).is_some());
+        // What was never listed is not gone.
+        if self.health.was_listed(Source::Policies) {
+            *changed |= ledger.prune(now, |name| self.index.policy(name).is_some());
+        }
         if std::mem::take(changed) {
             *recording = Some(election.record(ledger));
         }
@@ -149,7 +153,7 @@ impl Driver {
             .health
             .awaited(now)
             .into_iter()
-            .map(crate::observe::source::Source::kind)
+            .map(Source::kind)
             .collect();
         self.out.vitals.send_replace(Vitals { beat: now, awaited });
     }

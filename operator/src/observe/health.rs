@@ -15,6 +15,11 @@ use super::watch::{Cause, Failure, News};
 /// How long a resource may be out of sight before what is known of it no longer counts.
 pub const GRACE: Duration = Duration::from_secs(60);
 
+/// How long a first list must be refused before it is taken for a missing right or definition. An
+/// API server that has just come up refuses everybody until it knows its roles, and everything that
+/// is not its own until it knows the definitions.
+pub const REFUSAL: Duration = Duration::from_secs(10);
+
 /// The health of every watch.
 #[derive(Debug)]
 pub struct Health {
@@ -96,6 +101,12 @@ impl Health {
             .all(|(source, watch)| watch.listed || watch.has_failed(*source, now))
     }
 
+    /// Whether a list of this resource was ever complete.
+    #[must_use]
+    pub fn was_listed(&self, source: Source) -> bool {
+        self.watches.get(&source).is_some_and(|watch| watch.listed)
+    }
+
     /// The resources that are awaited, for people.
     #[must_use]
     pub fn awaited(&self, now: Instant) -> Vec<Source> {
@@ -123,18 +134,20 @@ impl Health {
     /// When time alone changes what `is_settled` and `unseen` say.
     #[must_use]
     pub fn next_change(&self, now: Instant) -> Option<Instant> {
-        let ends = self
-            .watches
-            .values()
-            .filter_map(|watch| Some(watch.down_since? + GRACE));
+        let downs = self.watches.values().filter_map(|watch| watch.down_since);
+        let ends = downs.flat_map(|since| [since + REFUSAL, since + GRACE]);
         ends.filter(|end| *end > now).min()
     }
 }
 
 impl Watch {
     fn is_down(&self, now: Instant) -> bool {
+        self.is_down_for(GRACE, now)
+    }
+
+    fn is_down_for(&self, how_long: Duration, now: Instant) -> bool {
         self.down_since
-            .is_some_and(|since| now.duration_since(since) >= GRACE)
+            .is_some_and(|since| now.duration_since(since) >= how_long)
     }
 
     fn cause(&self) -> Option<Cause> {
@@ -144,8 +157,8 @@ impl Watch {
     /// Whether to go on without it.
     fn has_failed(&self, source: Source, now: Instant) -> bool {
         match self.cause() {
-            Some(Cause::Forbidden) => true,
-            Some(Cause::NotFound) if source.is_ours() => true,
+            Some(Cause::Forbidden) => self.is_down_for(REFUSAL, now),
+            Some(Cause::NotFound) if source.is_ours() => self.is_down_for(REFUSAL, now),
             _ => self.is_down(now),
         }
     }
@@ -181,7 +194,6 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
 
     use podfence_plan::Unseen;
     use podfence_workload::Kind;
@@ -189,7 +201,7 @@ mod tests {
 
     use super::super::source::Source;
     use super::super::watch::{Cause, Failure, News};
-    use super::{GRACE, Health};
+    use super::{GRACE, Health, REFUSAL};
 
     const PODS: Source = Source::Workloads(Kind::Pod);
 
@@ -240,8 +252,15 @@ mod tests {
             (
                 "forbidden",
                 Cause::Forbidden,
-                Duration::ZERO,
+                REFUSAL,
                 true,
+                Some(&forbidden),
+            ),
+            (
+                "refused for a moment",
+                Cause::Forbidden,
+                REFUSAL / 2,
+                false,
                 Some(&forbidden),
             ),
             ("a moment", Cause::Other, GRACE / 2, false, None),
@@ -272,7 +291,7 @@ mod tests {
             .watches
             .insert(Source::Policies, super::Watch::default());
         health.note(Source::Policies, &failed(Cause::NotFound), now);
-        assert!(health.is_settled(now));
+        assert!(!health.is_settled(now) && health.is_settled(now + REFUSAL));
         assert!(health.unseen(now + 10 * GRACE).is_empty());
     }
 
@@ -281,7 +300,7 @@ mod tests {
         let now = Instant::now();
         let mut health = all_listed(now);
         health.note(PODS, &failed(Cause::Other), now);
-        assert_eq!(health.next_change(now), Some(now + GRACE));
+        assert_eq!(health.next_change(now + REFUSAL), Some(now + GRACE));
         health.note(PODS, &failed(Cause::Other), now + GRACE / 2);
         assert!(health.unseen(now + GRACE / 2).is_empty());
         let lost = [Unseen::WatchLost {
