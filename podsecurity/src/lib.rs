@@ -19,7 +19,5 @@ pub use evaluate::Rules;
 pub use labels::{LabelError, Mode, Policy, policy_from_labels};
 pub use level::{InvalidLevel, Level, LevelVersion};
 pub use message::{Finding, forbidden_text, message, reasons};
-pub use namespace_warnings::{
-    MAX_CHECKED_PODS, WarningLine, as_sent, existing_pods_warnings, parse_warning,
-};
+pub use namespace_warnings::{WarningLine, as_sent, existing_pods_warnings, parse_warning};
 pub use version::{InvalidVersion, NEWEST_RULES, OLDEST_SERVER, ServerVersion, Version};

@@ -8,9 +8,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::level::LevelVersion;
 
-/// Pods that the API server checks at most; of more it takes any.
-pub const MAX_CHECKED_PODS: usize = 3_000;
-
 /// Characters that all warnings of one response have together before each is cut.
 const MAX_TOTAL: usize = 4 * 1_024;
 /// Characters that are left of each warning then.
@@ -41,7 +38,8 @@ const REASONS: [&str; 19] = [
 
 /// The lines that the API server answers with when `namespace` comes to enforce `policy` and
 /// `pods`, by name and with the text of [`crate::reasons`], are those that violate it. It names
-/// one pod for each text and counts the others.
+/// one pod for each text and counts the others. Of more than 3,000 pods, or when a second is
+/// over, it leaves some out and says so in a line that is not made here.
 #[must_use]
 pub fn existing_pods_warnings<'a>(
     namespace: &str,

@@ -92,6 +92,9 @@ impl schemars::JsonSchema for Version {
 }
 
 /// What decides which rules an API server has: its own minor version, and the one it emulates.
+///
+/// Servers up to 1.34 had an alpha feature gate that relaxed some rules for pods in user namespaces,
+/// off by default and not readable from outside; it is taken to be off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ServerVersion {
     binary: u16,
