@@ -50,6 +50,12 @@ impl Outcomes {
         concerned
     }
 
+    /// How far a namespace is.
+    #[must_use]
+    pub fn get(&self, namespace: &str) -> Option<&Outcome> {
+        self.by_namespace.get(namespace).map(|outcome| &**outcome)
+    }
+
     /// The namespaces that a policy won, by name.
     #[must_use]
     pub fn won<'a>(&'a self, policy: &str) -> Vec<(&'a str, &'a Outcome)> {

@@ -4,6 +4,7 @@ use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{Phase, Reason};
 use podfence_podsecurity::{LevelVersion, Mode};
 
+use crate::clean::LastViolated;
 use crate::enforce::Standing;
 use crate::event::Regarding;
 use crate::keys::labels_of;
@@ -100,6 +101,8 @@ impl<'a> Governed<'a> {
         mut assessment: Assessment,
     ) -> Outcome {
         assessment.violating.truncate(Outcome::FINDINGS);
+        // Only plans need it, and it would make every outcome differ from the one before.
+        assessment.last_violated = LastViolated::default();
         let invalid_labels: Vec<_> = Mode::ALL
             .into_iter()
             .flat_map(|mode| Live::read(mode, &self.namespace.labels).invalid)

@@ -5,6 +5,7 @@ use podfence_crd::{Phase, Reason};
 use podfence_podsecurity::LevelVersion;
 
 use crate::servers::Unseen;
+use crate::state::whole_seconds;
 use crate::workloads::Assessment;
 
 /// What is known of one namespace that a policy won, when there is nothing left to write.
@@ -48,4 +49,19 @@ pub struct Outcome {
 impl Outcome {
     /// How many violating workloads are kept by name: as many as a status shows of a namespace.
     pub(crate) const FINDINGS: usize = podfence_crd::MAX_WORST_WORKLOADS;
+
+    /// What is known when the step of the plan failed: nothing of what it would have brought about
+    /// is there. `before` is the outcome that was known until now.
+    #[must_use]
+    pub fn failed(self, message: String, before: Option<&Self>, now: Timestamp) -> Self {
+        let lasting = before.filter(|it| it.failure.is_some() && it.policy == self.policy);
+        Self {
+            phase: Phase::Held,
+            reason: Reason::ApplyFailed,
+            since: lasting.map_or_else(|| whole_seconds(now), |it| it.since),
+            next_change: None,
+            failure: Some(message),
+            ..self
+        }
+    }
 }

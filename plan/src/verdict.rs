@@ -270,16 +270,7 @@ impl<'a> Verdict<'a> {
             self.won.len(),
             list(&named, NAMED)
         );
-        let failed = worst.failure.is_some();
-        say(
-            Is::False,
-            if failed {
-                Reason::ApplyFailed
-            } else {
-                worst.reason
-            },
-            message,
-        )
+        say(Is::False, worst.reason, message)
     }
 
     fn compliant(&self) -> Finding {

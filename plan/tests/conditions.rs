@@ -394,10 +394,11 @@ fn table() -> Vec<Row> {
         Row::new(
             "a write failed",
             plain(),
-            vec![Outcome {
-                failure: Some("the server is on fire".into()),
-                ..enforced()
-            }],
+            vec![enforced().failed(
+                "the server is on fire".into(),
+                None,
+                at("2026-11-20T12:00:00Z"),
+            )],
             [
                 "Ready=False/ApplyFailed",
                 "Reconciling=True/ProgressingWithRetry",

@@ -400,12 +400,8 @@ impl Driver {
             "could not write"
         );
         if refused || failures >= FAILURES_TO_SAY {
-            // What is said is what the namespace has; the phase that the write would have brought
-            // did not come about.
-            let failed = outcome.map(|outcome| Outcome {
-                failure: Some(message),
-                ..outcome
-            });
+            let before = self.outcomes.get(name);
+            let failed = outcome.map(|outcome| outcome.failed(message, before, wall_clock()));
             self.unsettled.remove(name);
             self.conclude(name, failed);
         }
