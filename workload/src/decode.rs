@@ -6,6 +6,7 @@
 
 mod convert;
 mod nesting;
+mod placement;
 mod read;
 mod record;
 mod wire;

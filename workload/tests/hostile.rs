@@ -11,7 +11,9 @@ fn read(json: &[u8]) -> Result<Object, DecodeError> {
 
 /// Why it is refused; empty where it is not.
 fn error(json: impl AsRef<[u8]>) -> String {
-    read(json.as_ref()).err().map_or_else(String::new, |error| error.to_string())
+    read(json.as_ref())
+        .err()
+        .map_or_else(String::new, |error| error.to_string())
 }
 
 /// A pod with every field that is read, and no other.
