@@ -217,12 +217,11 @@ async fn verdicts_are_the_servers(shared: Shared<Namespaces>) -> anyhow::Result<
             stream::iter(offers).buffered(AT_ONCE).try_collect().await?;
         for ((pod, result), answer) in pods.iter().zip(results).zip(answers) {
             let detail = result["detail"].as_str().context("no detail")?;
-            let ours = match result["allowed"] == true {
-                true => None,
-                false => Some(format!(
+            let ours = (result["allowed"] != true).then(|| {
+                format!(
                     "pods \"pod\" is forbidden: violates PodSecurity \"{level}:{version}\": {detail}"
-                )),
-            };
+                )
+            });
             ensure!(
                 ours == answer.clone().err(),
                 "ours: {ours:?}\nthe server's: {answer:?}\npod: {}",
