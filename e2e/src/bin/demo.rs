@@ -1,6 +1,8 @@
-//! Shows Podfence at work: a real API server, the operator, the samples, and what `kubectl get` says. Starts processes.
+//! Shows Podfence at work: a real API server, the operator, the samples, and what `kubectl get`
+//! says. Starts processes.
 //!
-//! `make demo` runs it. It leaves nothing behind, unless `KEEP=1` is set: then it all stays up until Ctrl-C.
+//! `make demo` runs it. It leaves nothing behind, unless `KEEP=1` is set: then it all stays up
+//! until Ctrl-C.
 
 use std::{
     env,
@@ -23,7 +25,8 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Several times the longest soak of the samples, on a busy machine.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The controllers give a new namespace its service account at once, unless the machine is very busy.
+/// The controllers give a new namespace its service account at once, unless the machine is very
+/// busy.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
 const CONDITIONS: &str = r#"go-template={{range .status.conditions}}{{printf "%-21s %-8s %-19s %s\n" .type .status .reason .message}}{{end}}"#;
@@ -36,15 +39,26 @@ async fn main() -> anyhow::Result<()> {
     let keep = env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0");
     say("First the operator is compiled, unless it is there already.");
     build_operator().await?;
-    say("A Kubernetes of our own: etcd, API server and controllers, as real as any, but without nodes: pods stay Pending.");
+    say(
+        "A Kubernetes of our own: etcd, API server and controllers, as real as any, but without nodes: pods stay Pending.",
+    );
     let began = Instant::now();
     let cluster = Cluster::start().await?;
-    note(&format!("started, with config/default applied to it, in {:.1} s", seconds(began)));
+    note(&format!(
+        "started, with config/default applied to it, in {:.1} s",
+        seconds(began)
+    ));
 
-    say("The operator, as a process of this machine: it has its own service account's token and the shipped roles, no more.");
+    say(
+        "The operator, as a process of this machine: it has its own service account's token and the shipped roles, no more.",
+    );
     let began = Instant::now();
     let operator = cluster.operator().await?.start().await?;
-    note(&format!("process {}, holds the Lease after {:.1} s", operator.process().pid(), seconds(began)));
+    note(&format!(
+        "process {}, holds the Lease after {:.1} s",
+        operator.process().pid(),
+        seconds(began)
+    ));
 
     let result = show(cluster.lab()).await;
     if result.is_err() {
@@ -58,28 +72,43 @@ async fn main() -> anyhow::Result<()> {
 }
 
 async fn show(lab: &Lab) -> anyhow::Result<()> {
-    say("A web shop's cluster as one finds it: eleven namespaces, some clean, some not, some labelled by somebody before.");
+    say(
+        "A web shop's cluster as one finds it: eleven namespaces, some clean, some not, some labelled by somebody before.",
+    );
     quietly(lab, &["apply", "--server-side", "-f", &samples("cluster")?]).await?;
 
     say("Two profiles say what good looks like, six policies say where, and how to get there.");
-    quietly(lab, &["apply", "--server-side", "-f", &samples("podfence")?]).await?;
+    quietly(
+        lab,
+        &["apply", "--server-side", "-f", &samples("podfence")?],
+    )
+    .await?;
     let began = Instant::now();
     verdicts(lab).await?;
-    note(&format!("every verdict is in after {:.1} s, soaks of 5 s included", seconds(began)));
+    note(&format!(
+        "every verdict is in after {:.1} s, soaks of 5 s included",
+        seconds(began)
+    ));
 
-    say("The whole cluster on one screen: what is enforced, what is held back, and how many workloads are to blame.");
+    say(
+        "The whole cluster on one screen: what is enforced, what is held back, and how many workloads are to blame.",
+    );
     print(lab, &["get", "namespacepolicy"]).await?;
 
     say("With -o wide, in words.");
     print(lab, &["get", "namespacepolicy", "-o", "wide"]).await?;
 
-    say("The conditions of one policy. Ready says that Podfence did its job; the others say what it found.");
+    say(
+        "The conditions of one policy. Ready says that Podfence did its job; the others say what it found.",
+    );
     print(lab, &["get", "namespacepolicy", "apps", "-o", CONDITIONS]).await?;
 
     say("Its namespaces, worst first, and who stands in the way with which checks.");
     print(lab, &["get", "namespacepolicy", "apps", "-o", NAMESPACES]).await?;
 
-    say("And what it is all about: the labels that the API server enforces. What breaks nothing is restricted by now.");
+    say(
+        "And what it is all about: the labels that the API server enforces. What breaks nothing is restricted by now.",
+    );
     print(lab, &["get", "namespaces", "--label-columns", LABELS]).await?;
 
     say("What Podfence knows of a namespace is written on it, so that a restart forgets nothing.");
@@ -94,27 +123,42 @@ async fn verdicts(lab: &Lab) -> anyhow::Result<()> {
         for policy in policies.list(&ListParams::default()).await? {
             let name = policy.name_any();
             let broken = kstatus::settled(&serde_json::to_value(&policy)?);
-            ensure!(broken.is_empty(), "policy {name} is not settled: {broken:?}");
-            let status = policy.status.with_context(|| format!("{name} has no status"))?;
+            ensure!(
+                broken.is_empty(),
+                "policy {name} is not settled: {broken:?}"
+            );
+            let status = policy
+                .status
+                .with_context(|| format!("{name} has no status"))?;
             let soaking = status.summary.namespaces_soaking;
             ensure!(soaking == 0, "{soaking} namespaces of {name} are soaking");
         }
         let shop = namespaces.get("shop").await?;
         let level = shop.labels().get("pod-security.kubernetes.io/enforce");
-        ensure!(level.is_some_and(|level| level == "restricted"), "shop enforces {level:?}");
+        ensure!(
+            level.is_some_and(|level| level == "restricted"),
+            "shop enforces {level:?}"
+        );
         Ok(())
     })
     .await
     .context("not every verdict came in")
 }
 
-/// Keeps it all up. The lab's supervisor ends this process, and everything else, when a signal comes.
+/// Keeps it all up. The lab's supervisor ends this process, and everything else, when a signal
+/// comes.
 async fn stay(lab: &Lab) -> anyhow::Result<()> {
     say("It all stays up until Ctrl-C. In another terminal:");
     println!("  export KUBECONFIG={}", lab.kubeconfig().display());
-    println!("  alias kubectl={}    # if there is none", lab.kubectl_path().display());
+    println!(
+        "  alias kubectl={}    # if there is none",
+        lab.kubectl_path().display()
+    );
     println!("  kubectl describe namespacepolicy apps");
-    signal(SignalKind::hangup())?.recv().await.context("no signal can be waited for")
+    signal(SignalKind::hangup())?
+        .recv()
+        .await
+        .context("no signal can be waited for")
 }
 
 async fn end(operator: Operator, cluster: Arc<Cluster>) -> anyhow::Result<()> {
@@ -128,7 +172,8 @@ async fn end(operator: Operator, cluster: Arc<Cluster>) -> anyhow::Result<()> {
 /// Runs a command that has nothing interesting to say.
 async fn quietly(lab: &Lab, arguments: &[&str]) -> anyhow::Result<()> {
     command(arguments);
-    // A bare pod is refused until its namespace has a service account, a moment after the namespace.
+    // A bare pod is refused until its namespace has a service account, a moment after the
+    // namespace.
     let output = eventually(APPLY_TIMEOUT, async || lab.kubectl(arguments).await).await?;
     print!("{}", output.stderr);
     note(&format!("{} objects", output.stdout.lines().count()));

@@ -24,7 +24,8 @@ pub const OPERATOR_ACCOUNT: &str = "podfence-operator";
 /// How the audit log calls that account.
 pub const OPERATOR_USER: &str = "system:serviceaccount:podfence-system:podfence-operator";
 
-/// A control plane at rest takes a quarter of a core; more of them at once than this only slow each other down.
+/// A control plane at rest takes a quarter of a core; more of them at once than this only slow each
+/// other down.
 static LABS: Semaphore = Semaphore::const_new(3);
 
 /// A lab with the shipped installation, and everything that happened in it on record.
@@ -57,10 +58,18 @@ impl Cluster {
         let executable = build_operator().await?;
         // The scheduler has no nodes to offer, and its events would only fill the log.
         let lab = builder.without_scheduler().start().await?;
-        installation::install(&lab).await.context("failed to install Podfence")?;
+        installation::install(&lab)
+            .await
+            .context("failed to install Podfence")?;
         let history = History::record(&lab.client());
         let operators = AtomicUsize::new(0);
-        Ok(Arc::new(Self { history, lab, executable, operators, _permit: permit }))
+        Ok(Arc::new(Self {
+            history,
+            lab,
+            executable,
+            operators,
+            _permit: permit,
+        }))
     }
 
     /// The lab itself.
@@ -82,8 +91,10 @@ impl Cluster {
     /// When the API server gives no token.
     pub async fn operator(&self) -> anyhow::Result<OperatorBuilder> {
         let number = self.operators.fetch_add(1, Ordering::Relaxed);
-        let kubeconfig =
-            self.lab.service_account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT).await?;
+        let kubeconfig = self
+            .lab
+            .service_account_kubeconfig(OPERATOR_NAMESPACE, OPERATOR_ACCOUNT)
+            .await?;
         let folder = self.lab.folder();
         let builder = OperatorBuilder::new(self.lab.client(), &self.executable, folder, number);
         Ok(builder.kubeconfig(&kubeconfig))
@@ -112,7 +123,8 @@ impl Cluster {
 
 /// A cluster in which one operator works, for all stories that leave both alone.
 pub struct Running {
-    // INVARIANT: dropped before the cluster, so that it does not complain about a server that has gone.
+    // INVARIANT: dropped before the cluster, so that it does not complain about a server that has
+    // gone.
     operator: Operator,
     cluster: Arc<Cluster>,
 }

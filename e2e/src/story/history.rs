@@ -7,6 +7,7 @@ use std::{
 
 use anyhow::ensure;
 use futures::{StreamExt as _, TryStreamExt as _};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, GroupVersionKind},
@@ -24,8 +25,18 @@ use crate::eventually;
 /// The kinds on record, with their group, version and plural.
 const KINDS: [(&str, &str, &str, &str); 3] = [
     ("Namespace", "", "v1", "namespaces"),
-    ("NamespacePolicy", "podfence.dev", "v1alpha1", "namespacepolicies"),
-    ("PolicyProfile", "podfence.dev", "v1alpha1", "policyprofiles"),
+    (
+        "NamespacePolicy",
+        "podfence.dev",
+        "v1alpha1",
+        "namespacepolicies",
+    ),
+    (
+        "PolicyProfile",
+        "podfence.dev",
+        "v1alpha1",
+        "policyprofiles",
+    ),
 ];
 
 /// One object at one resourceVersion.
@@ -49,7 +60,8 @@ type Versions = BTreeMap<Key, Vec<Arc<Version>>>;
 
 /// The record; it goes on until it is dropped.
 ///
-/// After a restart of the API server the watches begin anew with a list, so versions in between are missing.
+/// After a restart of the API server the watches begin anew with a list, so versions in between are
+/// missing.
 pub struct History {
     versions: Arc<Mutex<Versions>>,
     // Ends the watches when it is dropped.
@@ -66,14 +78,20 @@ impl History {
             let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
             watches.spawn(watch(kind, objects, Arc::clone(&versions)));
         }
-        Self { versions, _watches: watches }
+        Self {
+            versions,
+            _watches: watches,
+        }
     }
 
     /// All versions of one object, oldest first.
     #[must_use]
     pub fn of(&self, kind: &'static str, name: &str) -> Vec<Arc<Version>> {
         let versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
-        versions.get(&(kind, name.to_owned())).cloned().unwrap_or_default()
+        versions
+            .get(&(kind, name.to_owned()))
+            .cloned()
+            .unwrap_or_default()
     }
 
     /// The names of all objects of a kind that begin so, gone ones included.
@@ -85,6 +103,27 @@ impl History {
             .filter(|(of, name)| *of == kind && name.starts_with(prefix))
             .map(|(_, name)| name.clone())
             .collect()
+    }
+
+    /// Takes a namespace down as the API server returned it: a watch that was interrupted may never
+    /// show it.
+    pub fn note_namespace(&self, namespace: &Namespace) {
+        let Ok(object) = serde_json::to_value(namespace) else {
+            return;
+        };
+        let (name, resource_version) = (
+            namespace.name_any(),
+            namespace.resource_version().unwrap_or_default(),
+        );
+        let version = Version {
+            kind: "Namespace",
+            name,
+            resource_version,
+            object,
+            deleted: false,
+        };
+        let mut versions = self.versions.lock().unwrap_or_else(PoisonError::into_inner);
+        put(&mut versions, version);
     }
 
     /// Waits until a version is on record.
@@ -100,7 +139,9 @@ impl History {
     ) -> anyhow::Result<()> {
         eventually(PATIENCE, async || {
             let versions = self.of(kind, name);
-            let there = versions.iter().any(|it| it.resource_version == resource_version);
+            let there = versions
+                .iter()
+                .any(|it| it.resource_version == resource_version);
             ensure!(there, "{kind} {name} {resource_version} is not on record");
             Ok(())
         })
@@ -108,7 +149,8 @@ impl History {
     }
 }
 
-/// Goes on for ever: a kind may be deleted and come back, and the API server may be stopped by the story.
+/// Goes on for ever: a kind may be deleted and come back, and the API server may be stopped by the
+/// story.
 async fn watch(kind: &'static str, objects: Api<DynamicObject>, versions: Arc<Mutex<Versions>>) {
     let events = watcher(objects, watcher::Config::default()).default_backoff();
     let mut events = events.into_stream().boxed();
@@ -120,13 +162,32 @@ async fn watch(kind: &'static str, objects: Api<DynamicObject>, versions: Arc<Mu
         };
         let name = object.name_any();
         let resource_version = object.resource_version().unwrap_or_default();
-        let Ok(object) = serde_json::to_value(object) else { continue };
-        let mut versions = versions.lock().unwrap_or_else(PoisonError::into_inner);
-        let list = versions.entry((kind, name.clone())).or_default();
-        // A list after an interruption repeats what is known.
-        let known = list.iter().any(|it| it.resource_version == resource_version);
-        if deleted || !known {
-            list.push(Arc::new(Version { kind, name, resource_version, object, deleted }));
-        }
+        let Ok(object) = serde_json::to_value(object) else {
+            continue;
+        };
+        let version = Version {
+            kind,
+            name,
+            resource_version,
+            object,
+            deleted,
+        };
+        put(
+            &mut versions.lock().unwrap_or_else(PoisonError::into_inner),
+            version,
+        );
+    }
+}
+
+/// A list after an interruption repeats what is known.
+fn put(versions: &mut Versions, version: Version) {
+    let list = versions
+        .entry((version.kind, version.name.clone()))
+        .or_default();
+    let known = list
+        .iter()
+        .any(|it| it.resource_version == version.resource_version);
+    if version.deleted || !known {
+        list.push(Arc::new(version));
     }
 }

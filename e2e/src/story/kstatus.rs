@@ -1,8 +1,9 @@
 //! How other tools read a status, and what they ask of it. Pure.
 //!
-//! [`Kstatus::of`] is the generic part of cli-utils' kstatus, which Flux uses as well. The rules of [`every_version`] and
-//! [`settled`] are those of Flux's own checker (`fluxcd/pkg/runtime/conditions/check`), under its numbers, and what the
-//! Kubernetes API conventions ask of conditions.
+//! [`Kstatus::of`] is the generic part of cli-utils' kstatus, which Flux uses as well. The rules of
+//! [`every_version`] and [`settled`] are those of Flux's own checker
+//! (`fluxcd/pkg/runtime/conditions/check`), under its numbers, and what the Kubernetes API
+//! conventions ask of conditions.
 
 use serde_json::Value;
 
@@ -67,7 +68,8 @@ impl<'a> Conditions<'a> {
     }
 
     fn status(self, kind: &str) -> Option<&'a str> {
-        self.get(kind).and_then(|condition| condition["status"].as_str())
+        self.get(kind)
+            .and_then(|condition| condition["status"].as_str())
     }
 
     fn is(self, kind: &str, status: &str) -> bool {
@@ -75,13 +77,17 @@ impl<'a> Conditions<'a> {
     }
 }
 
-/// What is wrong with one version of an object, whatever is under way. `previous` is the version before it.
+/// What is wrong with one version of an object, whatever is under way. `previous` is the version
+/// before it.
 ///
-/// A status that the operator has not written yet is not checked: its default says that it was not observed.
+/// A status that the operator has not written yet is not checked: its default says that it was not
+/// observed.
 #[must_use]
 pub fn every_version(object: &Value, previous: Option<&Value>) -> Vec<String> {
     let conditions = Conditions::of(object);
-    let generation = object["metadata"]["generation"].as_i64().unwrap_or_default();
+    let generation = object["metadata"]["generation"]
+        .as_i64()
+        .unwrap_or_default();
     let observed = object["status"]["observedGeneration"].as_i64();
     let mut broken = Vec::new();
     if conditions.0.is_empty() && observed.is_none_or(|observed| observed < 0) {
@@ -95,7 +101,10 @@ pub fn every_version(object: &Value, previous: Option<&Value>) -> Vec<String> {
     let ready = conditions.status("Ready");
     rule(ready.is_some(), "FAIL0002: there is no Ready");
     let stalled = conditions.is("Stalled", "True");
-    rule(!stalled || ready == Some("False"), "FAIL0004: Stalled, and Ready is not False");
+    rule(
+        !stalled || ready == Some("False"),
+        "FAIL0004: Stalled, and Ready is not False",
+    );
     let both = conditions.get("Stalled").is_some() && conditions.get("Reconciling").is_some();
     rule(!both, "FAIL0005: both Stalled and Reconciling are present");
     rule(
@@ -107,11 +116,17 @@ pub fn every_version(object: &Value, previous: Option<&Value>) -> Vec<String> {
         "FAIL0011: Ready is Unknown, and not Reconciling",
     );
     for kind in ["Reconciling", "Stalled"] {
-        rule(!conditions.is(kind, "False"), "WARN0003/4: present, but False");
+        rule(
+            !conditions.is(kind, "False"),
+            "WARN0003/4: present, but False",
+        );
     }
     for condition in conditions.all() {
         let generation = condition["observedGeneration"].as_i64();
-        rule(generation.is_some(), "WARN0005: a condition without observedGeneration");
+        rule(
+            generation.is_some(),
+            "WARN0005: a condition without observedGeneration",
+        );
         rule(generation <= observed, "a condition is ahead of the status");
     }
     let length = object["status"].to_string().len();
@@ -130,7 +145,10 @@ fn transitions(now: Conditions<'_>, before: Conditions<'_>, rule: &mut impl FnMu
         let Some(before) = before else { continue };
         let moved = condition["lastTransitionTime"] != before["lastTransitionTime"];
         let changed = condition["status"] != before["status"];
-        rule(!moved || changed, "lastTransitionTime moved although the status did not change");
+        rule(
+            !moved || changed,
+            "lastTransitionTime moved although the status did not change",
+        );
     }
 }
 
@@ -138,10 +156,18 @@ fn transitions(now: Conditions<'_>, before: Conditions<'_>, rule: &mut impl FnMu
 fn adds_up(object: &Value) -> bool {
     let summary = &object["status"]["summary"];
     let count = |field: &str| summary[field].as_u64().unwrap_or_default();
-    let parts =
-        ["namespacesEnforced", "namespacesSoaking", "namespacesHeld", "namespacesConflicting"];
-    let listed = object["status"]["namespaces"].as_array().map_or(0, Vec::len) as u64;
-    let truncated = object["status"]["truncated"]["namespaces"].as_u64().unwrap_or_default();
+    let parts = [
+        "namespacesEnforced",
+        "namespacesSoaking",
+        "namespacesHeld",
+        "namespacesConflicting",
+    ];
+    let listed = object["status"]["namespaces"]
+        .as_array()
+        .map_or(0, Vec::len) as u64;
+    let truncated = object["status"]["truncated"]["namespaces"]
+        .as_u64()
+        .unwrap_or_default();
     let matched = count("namespacesMatched");
     parts.iter().map(|part| count(part)).sum::<u64>() == matched
         && (summary.is_null() || listed + truncated == matched)
@@ -165,10 +191,19 @@ pub fn settled(object: &Value) -> Vec<String> {
     let is_ready = ready["status"] == "True";
     let negatives = ["Reconciling", "Stalled"];
     let worst = negatives.into_iter().find_map(|kind| conditions.get(kind));
-    rule(!is_ready || worst.is_none(), "FAIL0001/WARN0001: Ready beside Reconciling or Stalled");
+    rule(
+        !is_ready || worst.is_none(),
+        "FAIL0001/WARN0001: Ready beside Reconciling or Stalled",
+    );
     let reconciling = conditions.is("Reconciling", "True");
-    rule(!reconciling || ready["status"] == "False", "FAIL0003: Reconciling, and Ready not False");
-    rule(observed == generation, "FAIL0007: settled, but of an older generation");
+    rule(
+        !reconciling || ready["status"] == "False",
+        "FAIL0003: Reconciling, and Ready not False",
+    );
+    rule(
+        observed == generation,
+        "FAIL0007: settled, but of an older generation",
+    );
     for condition in conditions.all() {
         rule(
             condition["observedGeneration"] == *observed,
@@ -176,8 +211,14 @@ pub fn settled(object: &Value) -> Vec<String> {
         );
     }
     if let Some(worst) = worst {
-        rule(worst["reason"] == ready["reason"], "WARN0002: Ready has another reason");
-        rule(worst["message"] == ready["message"], "WARN0002: Ready has another message");
+        rule(
+            worst["reason"] == ready["reason"],
+            "WARN0002: Ready has another reason",
+        );
+        rule(
+            worst["message"] == ready["message"],
+            "WARN0002: Ready has another message",
+        );
     }
     broken
 }
@@ -197,8 +238,10 @@ mod tests {
 
     /// An object of generation 2 with these conditions.
     fn object(conditions: &[(&str, &str)]) -> Value {
-        let conditions: Vec<_> =
-            conditions.iter().map(|(kind, status)| condition(kind, status)).collect();
+        let conditions: Vec<_> = conditions
+            .iter()
+            .map(|(kind, status)| condition(kind, status))
+            .collect();
         json!({
             "metadata": { "generation": 2 },
             "status": { "observedGeneration": 2, "conditions": conditions },
@@ -216,9 +259,21 @@ mod tests {
             ("deleted", deleted, Kstatus::Terminating),
             ("not observed", fresh, Kstatus::InProgress),
             ("ready", object(&[("Ready", "True")]), Kstatus::Current),
-            ("not ready", object(&[("Ready", "False")]), Kstatus::InProgress),
-            ("unknown", object(&[("Ready", "Unknown")]), Kstatus::InProgress),
-            ("stalled", object(&[("Ready", "False"), ("Stalled", "True")]), Kstatus::Failed),
+            (
+                "not ready",
+                object(&[("Ready", "False")]),
+                Kstatus::InProgress,
+            ),
+            (
+                "unknown",
+                object(&[("Ready", "Unknown")]),
+                Kstatus::InProgress,
+            ),
+            (
+                "stalled",
+                object(&[("Ready", "False"), ("Stalled", "True")]),
+                Kstatus::Failed,
+            ),
             (
                 "the first of two",
                 object(&[("Reconciling", "True"), ("Stalled", "True")]),
@@ -247,16 +302,32 @@ mod tests {
         let long = "x".repeat(LONGEST_STATUS);
         for (object, want) in [
             (object(&[("Enforced", "True")]), "FAIL0002"),
-            (object(&[("Ready", "True"), ("Stalled", "True")]), "FAIL0004"),
             (
-                object(&[("Ready", "False"), ("Stalled", "True"), ("Reconciling", "True")]),
+                object(&[("Ready", "True"), ("Stalled", "True")]),
+                "FAIL0004",
+            ),
+            (
+                object(&[
+                    ("Ready", "False"),
+                    ("Stalled", "True"),
+                    ("Reconciling", "True"),
+                ]),
                 "FAIL0005",
             ),
             (with("/metadata/generation", json!(1)), "FAIL0006"),
             (object(&[("Ready", "Unknown")]), "FAIL0011"),
-            (object(&[("Ready", "True"), ("Stalled", "False")]), "WARN0003/4"),
-            (with("/status/conditions/1/message", json!(long)), "longer than 64 KiB"),
-            (with("/status/conditions/1/observedGeneration", json!(3)), "ahead of the status"),
+            (
+                object(&[("Ready", "True"), ("Stalled", "False")]),
+                "WARN0003/4",
+            ),
+            (
+                with("/status/conditions/1/message", json!(long)),
+                "longer than 64 KiB",
+            ),
+            (
+                with("/status/conditions/1/observedGeneration", json!(3)),
+                "ahead of the status",
+            ),
             (later, "lastTransitionTime"),
             (counted, "add up"),
             (unlisted, "add up"),
@@ -267,7 +338,10 @@ mod tests {
             assert!(broken[0].contains(want), "{want}: {broken:?}");
         }
         let silent = with("/status/conditions/1/observedGeneration", Value::Null);
-        assert_eq!(every_version(&silent, None), ["WARN0005: a condition without observedGeneration"]);
+        assert_eq!(
+            every_version(&silent, None),
+            ["WARN0005: a condition without observedGeneration"]
+        );
     }
 
     #[test]
@@ -280,8 +354,14 @@ mod tests {
         other["status"]["conditions"][1]["message"] = json!("other words");
         for (object, want) in [
             (json!({}), "FAIL0002"),
-            (object(&[("Ready", "True"), ("Stalled", "True")]), "FAIL0001"),
-            (object(&[("Ready", "Unknown"), ("Reconciling", "True")]), "FAIL0003"),
+            (
+                object(&[("Ready", "True"), ("Stalled", "True")]),
+                "FAIL0001",
+            ),
+            (
+                object(&[("Ready", "Unknown"), ("Reconciling", "True")]),
+                "FAIL0003",
+            ),
             (old, "FAIL0007"),
             (mixed, "FAIL0008"),
             (other, "WARN0002"),
@@ -304,6 +384,9 @@ mod tests {
         for object in [&ready, &stalled] {
             assert_eq!(settled(object), Vec::<String>::new());
         }
-        assert_eq!(every_version(&json!({ "metadata": { "generation": 1 } }), None).len(), 0);
+        assert_eq!(
+            every_version(&json!({ "metadata": { "generation": 1 } }), None).len(),
+            0
+        );
     }
 }

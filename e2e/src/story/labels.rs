@@ -6,8 +6,8 @@ const PREFIX: &str = "pod-security.kubernetes.io/";
 
 /// All Pod Security labels of an object: `enforce=restricted:v1.34 audit=restricted:latest`.
 ///
-/// A level without a version has no colon, a version without a level nothing before it, and a label that is none of the
-/// six comes last, as it is. So equal texts mean equal labels.
+/// A level without a version has no colon, a version without a level nothing before it, and a label
+/// that is none of the six comes last, as it is. So equal texts mean equal labels.
 #[must_use]
 pub fn pod_security_labels(labels: &BTreeMap<String, String>) -> String {
     let mut rest: BTreeMap<&str, &str> = labels
@@ -19,7 +19,9 @@ pub fn pod_security_labels(labels: &BTreeMap<String, String>) -> String {
         let level = rest.remove(mode);
         let version = rest.remove(format!("{mode}-version").as_str());
         if level.is_some() || version.is_some() {
-            let version = version.map(|version| format!(":{version}")).unwrap_or_default();
+            let version = version
+                .map(|version| format!(":{version}"))
+                .unwrap_or_default();
             // Writing to a string does not fail.
             let _ = write!(text, " {mode}={}{version}", level.unwrap_or_default());
         }
@@ -38,9 +40,21 @@ mod tests {
     fn nothing_is_left_out() {
         for (labels, want) in [
             (vec![], ""),
-            (vec![("team", "shop"), ("pod-security.kubernetes.io.a/enforce", "x")], ""),
-            (vec![("pod-security.kubernetes.io/enforce", "baseline")], "enforce=baseline"),
-            (vec![("pod-security.kubernetes.io/warn-version", "v1.30")], "warn=:v1.30"),
+            (
+                vec![
+                    ("team", "shop"),
+                    ("pod-security.kubernetes.io.a/enforce", "x"),
+                ],
+                "",
+            ),
+            (
+                vec![("pod-security.kubernetes.io/enforce", "baseline")],
+                "enforce=baseline",
+            ),
+            (
+                vec![("pod-security.kubernetes.io/warn-version", "v1.30")],
+                "warn=:v1.30",
+            ),
             (
                 vec![
                     ("pod-security.kubernetes.io/audit", "restricted"),
@@ -51,8 +65,10 @@ mod tests {
                 "enforce=baseline:v1.34 audit=restricted other=x",
             ),
         ] {
-            let labels =
-                labels.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+            let labels = labels
+                .into_iter()
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .collect();
             assert_eq!(pod_security_labels(&labels), want);
         }
     }

@@ -1,8 +1,10 @@
-//! What stories are told with: Podfence installed in a lab, and words for what users do and see. Does I/O.
+//! What stories are told with: Podfence installed in a lab, and words for what users do and see.
+//! Does I/O.
 //!
-//! A [`Cluster`] is a lab with the shipped installation in it. The lab has no nodes, so the operator runs as a process
-//! of this machine, but under its own service account's token and with exactly the shipped roles. A [`Story`] owns
-//! namespaces, policies and profiles under its own prefix in such a cluster, so that many are told at once:
+//! A [`Cluster`] is a lab with the shipped installation in it. The lab has no nodes, so the
+//! operator runs as a process of this machine, but under its own service account's token and with
+//! exactly the shipped roles. A [`Story`] owns namespaces, policies and profiles under its own
+//! prefix in such a cluster, so that many are told at once:
 //!
 //! ```no_run
 //! # async fn tell(story: &podfence_e2e::story::Story) -> anyhow::Result<()> {
@@ -14,11 +16,15 @@
 //! # }
 //! ```
 //!
-//! What the operator says of itself proves nothing. Every story ends with [`Story::end`], which holds all that happened
-//! against oracles of others: the API server's audit log ([`writes`]) and every version of every status that a watch
-//! saw, by the rules of the tools that read it ([`kstatus`]).
+//! What the operator says of itself proves nothing. Every story ends with [`Story::end`], which
+//! holds all that happened against oracles of others: the API server's audit log ([`writes`]) and
+//! every version of every status that a watch saw, by the rules of the tools that read it
+//! ([`kstatus`]).
 
-#![allow(clippy::indexing_slicing, reason = "a JSON value gives null for what is not there")]
+#![allow(
+    clippy::indexing_slicing,
+    reason = "a JSON value gives null for what is not there"
+)]
 
 mod cluster;
 mod history;

@@ -50,7 +50,8 @@ pub fn pod(namespace: &str, name: &str, passes: Passes) -> Value {
 
 /// A Deployment whose pods have the label `app` as its name.
 ///
-/// It is recreated rather than rolled: without nodes no new pod ever gets ready, and the old ones would stay.
+/// It is recreated rather than rolled: without nodes no new pod ever gets ready, and the old ones
+/// would stay.
 #[must_use]
 pub fn deployment(namespace: &str, name: &str, passes: Passes, replicas: u32) -> Value {
     let labels = json!({ "app": name });

@@ -1,4 +1,5 @@
-//! The operator as a process: under its own account's token, started, paused and ended by a story. Starts processes.
+//! The operator as a process: under its own account's token, started, paused and ended by a story.
+//! Starts processes.
 
 use std::{
     path::{Path, PathBuf},
@@ -23,8 +24,8 @@ const LEASE: &str = "podfence-operator";
 /// As long as `terminationGracePeriodSeconds` of the shipped Deployment.
 const STOP_GRACE: Duration = Duration::from_secs(30);
 
-/// Builds the operator, in the profile of this program, and returns its executable. `PODFENCE_OPERATOR` names another
-/// one to be used as it is.
+/// Builds the operator, in the profile of this program, and returns its executable.
+/// `PODFENCE_OPERATOR` names another one to be used as it is.
 ///
 /// # Errors
 ///
@@ -41,7 +42,14 @@ async fn build() -> anyhow::Result<PathBuf> {
     // The workspace's features, so that what `cargo test --workspace` has built is used again.
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
-        .args(["build", "--locked", "--quiet", "--workspace", "--bin", "podfence-operator"])
+        .args([
+            "build",
+            "--locked",
+            "--quiet",
+            "--workspace",
+            "--bin",
+            "podfence-operator",
+        ])
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stdin(Stdio::null())
@@ -51,11 +59,18 @@ async fn build() -> anyhow::Result<PathBuf> {
         command.arg("--release");
     }
     let output = command.output().await.context("failed to run cargo")?;
-    ensure!(output.status.success(), "cargo build failed: {}", output.status);
+    ensure!(
+        output.status.success(),
+        "cargo build failed: {}",
+        output.status
+    );
     let executable = output.stdout.split(|byte| *byte == b'\n').find_map(|line| {
         let message: serde_json::Value = serde_json::from_slice(line).ok()?;
         let named = message["target"]["name"] == "podfence-operator";
-        message["executable"].as_str().filter(|_| named).map(PathBuf::from)
+        message["executable"]
+            .as_str()
+            .filter(|_| named)
+            .map(PathBuf::from)
     });
     executable.context("cargo names no executable of the operator")
 }
@@ -79,7 +94,12 @@ impl OperatorBuilder {
             .flag("health-address", "127.0.0.1:0")
             .flag("log-format", "text");
         let log = folder.join(format!("{identity}.log"));
-        Self { client, program, log, identity }
+        Self {
+            client,
+            program,
+            log,
+            identity,
+        }
     }
 
     /// Reaches the API server as this kubeconfig says.
@@ -154,7 +174,10 @@ impl Operator {
         let prefix = format!("{}_", self.identity);
         let elected = eventually(PATIENCE, async || {
             let holder = lease_holder(&self.client).await?;
-            ensure!(holder.starts_with(&prefix), "the Lease is held by {holder:?}");
+            ensure!(
+                holder.starts_with(&prefix),
+                "the Lease is held by {holder:?}"
+            );
             Ok(())
         });
         tokio::select! {
@@ -169,10 +192,15 @@ impl Operator {
     ///
     /// # Errors
     ///
-    /// When it does not end within the grace period of the shipped Deployment, or says that it failed.
+    /// When it does not end within the grace period of the shipped Deployment, or says that it
+    /// failed.
     pub async fn stop(&self) -> anyhow::Result<()> {
         let status = self.process.stop(STOP_GRACE).await?;
-        ensure!(status.success(), "the operator ended with {status}\n{}", self.process.log_tail());
+        ensure!(
+            status.success(),
+            "the operator ended with {status}\n{}",
+            self.process.log_tail()
+        );
         Ok(())
     }
 
@@ -196,14 +224,21 @@ impl Operator {
     ///
     /// As [`OperatorBuilder::start`], or when it still runs.
     pub async fn start_again(&mut self) -> anyhow::Result<()> {
-        ensure!(self.process.exited().is_some(), "{} still runs", self.identity);
-        // A restarted pod keeps its name; the operator makes its identity unique itself, and the Lease is free or
-        // expires, so a stale holder of the same prefix must be gone first.
+        ensure!(
+            self.process.exited().is_some(),
+            "{} still runs",
+            self.identity
+        );
+        // A restarted pod keeps its name; the operator makes its identity unique itself, and the
+        // Lease is free or expires, so a stale holder of the same prefix must be gone first.
         let before = lease_holder(&self.client).await.unwrap_or_default();
         self.process = self.program.start(&self.log).await?;
         let changed = eventually(PATIENCE, async || {
             let holder = lease_holder(&self.client).await?;
-            ensure!(!holder.is_empty() && holder != before, "the Lease is held by {holder:?}");
+            ensure!(
+                !holder.is_empty() && holder != before,
+                "the Lease is held by {holder:?}"
+            );
             Ok(())
         });
         changed.await.with_context(|| self.process.log_tail())
@@ -225,7 +260,8 @@ impl Operator {
     ///
     /// When it has ended.
     pub fn resident_bytes(&self) -> anyhow::Result<u64> {
-        self.status_kilobytes("VmRSS:").map(|kilobytes| kilobytes * 1024)
+        self.status_kilobytes("VmRSS:")
+            .map(|kilobytes| kilobytes * 1024)
     }
 
     /// The most resident memory that it ever had, in bytes.
@@ -234,14 +270,17 @@ impl Operator {
     ///
     /// When it has ended.
     pub fn peak_resident_bytes(&self) -> anyhow::Result<u64> {
-        self.status_kilobytes("VmHWM:").map(|kilobytes| kilobytes * 1024)
+        self.status_kilobytes("VmHWM:")
+            .map(|kilobytes| kilobytes * 1024)
     }
 
     fn status_kilobytes(&self, field: &str) -> anyhow::Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.pid()))?;
         let line = status.lines().find_map(|line| line.strip_prefix(field));
         let number = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        Ok(number.with_context(|| format!("no {field} in {status}"))?.parse()?)
+        Ok(number
+            .with_context(|| format!("no {field} in {status}"))?
+            .parse()?)
     }
 }
 
@@ -249,5 +288,8 @@ impl Operator {
 pub(super) async fn lease_holder(client: &Client) -> anyhow::Result<String> {
     let leases: Api<Lease> = Api::namespaced(client.clone(), OPERATOR_NAMESPACE);
     let lease = leases.get(LEASE).await?;
-    Ok(lease.spec.and_then(|spec| spec.holder_identity).unwrap_or_default())
+    Ok(lease
+        .spec
+        .and_then(|spec| spec.holder_identity)
+        .unwrap_or_default())
 }

@@ -27,10 +27,13 @@ pub const STORY_LABEL: &str = "podfence-story";
 /// Who applies what the story's people keep in Git.
 const GITOPS: &str = "kustomize-controller";
 /// The kinds with a status, both of them written by the operator.
-const KINDS_WITH_STATUS: [(&str, &str); 2] =
-    [("NamespacePolicy", "namespacepolicies"), ("PolicyProfile", "policyprofiles")];
+const KINDS_WITH_STATUS: [(&str, &str); 2] = [
+    ("NamespacePolicy", "namespacepolicies"),
+    ("PolicyProfile", "policyprofiles"),
+];
 
-/// A story in a cluster that it may share with others: everything that it owns has its name as a prefix.
+/// A story in a cluster that it may share with others: everything that it owns has its name as a
+/// prefix.
 pub struct Story {
     cluster: Arc<Cluster>,
     name: String,
@@ -42,7 +45,12 @@ impl Story {
     pub(super) async fn begin(cluster: Arc<Cluster>, name: &str) -> anyhow::Result<Self> {
         let began = cluster.lab().audit().mark().await?;
         let may_lower = Mutex::default();
-        Ok(Self { cluster, name: name.replace('_', "-"), began, may_lower })
+        Ok(Self {
+            cluster,
+            name: name.replace('_', "-"),
+            began,
+            may_lower,
+        })
     }
 
     /// The cluster in which it is told.
@@ -85,9 +93,11 @@ impl Story {
     /// When the API server refuses.
     pub async fn namespace_with(&self, name: &str, mut labels: Value) -> anyhow::Result<()> {
         labels[STORY_LABEL] = json!(self.name);
-        let namespace: Namespace =
-            serde_json::from_value(json!({ "metadata": { "name": self.full(name), "labels": labels } }))?;
-        self.cluster.lab().create_namespace(&namespace).await?;
+        let namespace: Namespace = serde_json::from_value(
+            json!({ "metadata": { "name": self.full(name), "labels": labels } }),
+        )?;
+        let created = self.cluster.lab().create_namespace(&namespace).await?;
+        self.cluster.history().note_namespace(&created);
         Ok(())
     }
 
@@ -106,7 +116,8 @@ impl Story {
         .await
     }
 
-    /// Applies the profile that most stories use: everything restricted, enforcement pinned to v1.34.
+    /// Applies the profile that most stories use: everything restricted, enforcement pinned to
+    /// v1.34.
     ///
     /// # Errors
     ///
@@ -118,8 +129,8 @@ impl Story {
         self.profile("restricted", modes).await
     }
 
-    /// Applies a policy with this spec: with the story's profile of that name, and selecting all namespaces of the
-    /// story unless the spec has a selector.
+    /// Applies a policy with this spec: with the story's profile of that name, and selecting all
+    /// namespaces of the story unless the spec has a selector.
     ///
     /// # Errors
     ///
@@ -186,7 +197,8 @@ impl Story {
         passes: Passes,
         replicas: u32,
     ) -> anyhow::Result<()> {
-        self.apply(deployment(&self.full(namespace), name, passes, replicas)).await
+        self.apply(deployment(&self.full(namespace), name, passes, replicas))
+            .await
     }
 
     /// Creates a bare pod.
@@ -205,7 +217,8 @@ impl Story {
     /// When the API server refuses, or it stays.
     pub async fn deletes_in(&self, namespace: &str, kind: &str, name: &str) -> anyhow::Result<()> {
         let namespace = self.full(namespace);
-        self.delete(&self.objects(kind, Some(&namespace))?, name, true).await
+        self.delete(&self.objects(kind, Some(&namespace))?, name, true)
+            .await
     }
 
     /// Deletes a namespace, policy or profile and waits until it is gone.
@@ -214,7 +227,8 @@ impl Story {
     ///
     /// When the API server refuses, or it stays.
     pub async fn deletes(&self, kind: &str, name: &str) -> anyhow::Result<()> {
-        self.delete(&self.objects(kind, None)?, &self.full(name), true).await
+        self.delete(&self.objects(kind, None)?, &self.full(name), true)
+            .await
     }
 
     /// Asks to delete a namespace, policy or profile, and does not wait.
@@ -223,7 +237,8 @@ impl Story {
     ///
     /// When the API server refuses.
     pub async fn asks_to_delete(&self, kind: &str, name: &str) -> anyhow::Result<()> {
-        self.delete(&self.objects(kind, None)?, &self.full(name), false).await
+        self.delete(&self.objects(kind, None)?, &self.full(name), false)
+            .await
     }
 
     async fn delete(&self, api: &Api<DynamicObject>, name: &str, wait: bool) -> anyhow::Result<()> {
@@ -232,7 +247,9 @@ impl Story {
             propagation_policy: Some(PropagationPolicy::Background),
             ..DeleteParams::default()
         };
-        api.delete(name, &parameters).await.with_context(|| format!("failed to delete {name}"))?;
+        api.delete(name, &parameters)
+            .await
+            .with_context(|| format!("failed to delete {name}"))?;
         if !wait {
             return Ok(());
         }
@@ -258,9 +275,15 @@ impl Story {
     ) -> anyhow::Result<()> {
         let namespaces: Api<Namespace> = Api::all(self.client());
         let patch = json!({ "metadata": { "labels": { key: value } } });
-        let parameters =
-            PatchParams { field_manager: Some("kubectl-label".into()), ..PatchParams::default() };
-        namespaces.patch(&self.full(namespace), &parameters, &Patch::Merge(patch)).await?;
+        let parameters = PatchParams {
+            field_manager: Some("kubectl-label".into()),
+            ..PatchParams::default()
+        };
+        let name = self.full(namespace);
+        let patched = namespaces
+            .patch(&name, &parameters, &Patch::Merge(patch))
+            .await?;
+        self.cluster.history().note_namespace(&patched);
         Ok(())
     }
 
@@ -281,13 +304,18 @@ impl Story {
         })
     }
 
-    /// Says that from now on the specs ask for a lower level in this namespace, so that lowering it is right.
+    /// Says that from now on the specs ask for a lower level in this namespace, so that lowering it
+    /// is right.
     pub fn asks_to_lower(&self, namespace: &str) {
-        let mut may_lower = self.may_lower.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut may_lower = self
+            .may_lower
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         may_lower.insert(self.full(namespace));
     }
 
-    /// All that the operator sent about the story's namespaces, failed requests and dry runs included.
+    /// All that the operator sent about the story's namespaces, failed requests and dry runs
+    /// included.
     ///
     /// # Errors
     ///
@@ -327,18 +355,33 @@ impl Story {
         }
         let mut wrong = self.broken_statuses();
         let history = self.cluster.history();
-        let may_lower = self.may_lower.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let may_lower = self
+            .may_lower
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
         let at = |name: &str, resource_version: &str| {
             let versions = history.of("Namespace", name);
-            let version = versions.iter().find(|it| it.resource_version == resource_version)?;
+            let version = versions
+                .iter()
+                .find(|it| it.resource_version == resource_version)?;
             Some(version.object.clone())
         };
-        wrong.extend(writes::broken_rules(&self.requests().await?, &at, &may_lower));
-        ensure!(wrong.is_empty(), "the story came out, but:\n{}", wrong.join("\n"));
+        wrong.extend(writes::broken_rules(
+            &self.requests().await?,
+            &at,
+            &may_lower,
+        ));
+        ensure!(
+            wrong.is_empty(),
+            "the story came out, but:\n{}",
+            wrong.join("\n")
+        );
         Ok(())
     }
 
-    /// Waits until every object of a kind that is still there has a status with which nothing is wrong.
+    /// Waits until every object of a kind that is still there has a status with which nothing is
+    /// wrong.
     async fn settles(&self, kind: &'static str) -> anyhow::Result<()> {
         let objects = self.objects(kind, None)?;
         let prefix = self.full("");
@@ -354,7 +397,9 @@ impl Story {
             }
             let resource_version = eventually(PATIENCE, async || {
                 // It was on its way out when it was listed.
-                let Some(object) = objects.get_opt(&name).await? else { return Ok(None) };
+                let Some(object) = objects.get_opt(&name).await? else {
+                    return Ok(None);
+                };
                 let value = serde_json::to_value(&object)?;
                 let broken = kstatus::settled(&value);
                 ensure!(broken.is_empty(), "{broken:?} in {value}");
@@ -363,7 +408,10 @@ impl Story {
             .await
             .with_context(|| format!("{kind} {name} does not settle"))?;
             if let Some(resource_version) = resource_version {
-                self.cluster.history().reaches(kind, &name, &resource_version).await?;
+                self.cluster
+                    .history()
+                    .reaches(kind, &name, &resource_version)
+                    .await?;
             }
         }
         Ok(())
@@ -378,13 +426,14 @@ impl Story {
                 let before = std::iter::once(None).chain(versions.iter().map(Some));
                 for (version, before) in versions.iter().zip(before) {
                     // An object created anew has nothing to do with the one before.
-                    let before = before
-                        .filter(|before| before.object["metadata"]["uid"] == version.object["metadata"]["uid"]);
+                    let before = before.filter(|before| {
+                        before.object["metadata"]["uid"] == version.object["metadata"]["uid"]
+                    });
                     let broken =
                         kstatus::every_version(&version.object, before.map(|it| &it.object));
-                    wrong.extend(
-                        broken.iter().map(|rule| format!("{kind} {name}: {rule}: {}", version.object["status"])),
-                    );
+                    wrong.extend(broken.iter().map(|rule| {
+                        format!("{kind} {name}: {rule}: {}", version.object["status"])
+                    }));
                 }
             }
         }

@@ -10,11 +10,13 @@ use podfence_crd::{NamespacePolicy, NamespacePolicyStatus, NamespaceStatus, Phas
 use super::{Story, pod_security_labels};
 use crate::eventually;
 
-/// How long a story waits for anything: what takes longer than this on a busy machine does not happen.
+/// How long a story waits for anything: what takes longer than this on a busy machine does not
+/// happen.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Story {
-    /// Waits until a namespace's Pod Security labels are exactly these; see [`pod_security_labels`].
+    /// Waits until a namespace's Pod Security labels are exactly these; see
+    /// [`pod_security_labels`].
     ///
     /// # Errors
     ///
@@ -36,7 +38,9 @@ impl Story {
     /// When the namespace cannot be read.
     pub async fn labels(&self, namespace: &str) -> anyhow::Result<String> {
         let namespace = self.get_namespace(namespace).await?;
-        Ok(pod_security_labels(&namespace.metadata.labels.unwrap_or_default()))
+        Ok(pod_security_labels(
+            &namespace.metadata.labels.unwrap_or_default(),
+        ))
     }
 
     /// Waits until a namespace carries no annotation of ours any more.
@@ -48,7 +52,9 @@ impl Story {
         eventually(PATIENCE, async || {
             let annotations = self.get_namespace(namespace).await?.metadata.annotations;
             let state = annotations.unwrap_or_default();
-            let ours = state.keys().find(|key| key.starts_with("state.podfence.dev/"));
+            let ours = state
+                .keys()
+                .find(|key| key.starts_with("state.podfence.dev/"));
             ensure!(ours.is_none(), "{state:?}");
             Ok(())
         })
@@ -108,7 +114,8 @@ impl Story {
         .await
     }
 
-    /// Waits until what a policy's status says of its present generation passes a check, and returns what that gives.
+    /// Waits until what a policy's status says of its present generation passes a check, and
+    /// returns what that gives.
     ///
     /// # Errors
     ///

@@ -1,7 +1,8 @@
 //! What the operator may write, held against what it wrote. Pure.
 //!
-//! The events come from the API server's audit log, so nothing here believes the operator. A write names the
-//! resourceVersion that it was planned on, and the API server refuses it on any other: what was there before is known.
+//! The events come from the API server's audit log, so nothing here believes the operator. A write
+//! names the resourceVersion that it was planned on, and the API server refuses it on any other:
+//! what was there before is known.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +26,8 @@ pub struct Strictness {
 }
 
 impl Strictness {
-    /// Of what an object's labels enforce. What the API server cannot parse counts as it takes it: restricted, latest.
+    /// Of what an object's labels enforce. What the API server cannot parse counts as it takes it:
+    /// restricted, latest.
     #[must_use]
     pub fn of(object: &Value) -> Self {
         let labels = &object["metadata"]["labels"];
@@ -35,8 +37,12 @@ impl Strictness {
             Some("baseline") => 2,
             Some(_) => 3,
         };
-        let version = labels[ENFORCE_VERSION].as_str().and_then(|text| text.strip_prefix("v1."));
-        let version = version.and_then(|minor| minor.parse().ok()).unwrap_or(u32::MAX);
+        let version = labels[ENFORCE_VERSION]
+            .as_str()
+            .and_then(|text| text.strip_prefix("v1."));
+        let version = version
+            .and_then(|minor| minor.parse().ok())
+            .unwrap_or(u32::MAX);
         Self { level, version }
     }
 
@@ -47,24 +53,32 @@ impl Strictness {
     }
 }
 
-/// Holds the operator's requests on namespaces, dry runs included, against the rules, and returns what is broken.
+/// Holds the operator's requests on namespaces, dry runs included, against the rules, and returns
+/// what is broken.
 ///
-/// `events` are in the log's order; `at` is the namespace of a name at a resourceVersion, where that is known. Only
-/// namespaces in `may_lower` may come out less strict than they went in.
+/// `events` are in the log's order; `at` is the namespace of a name at a resourceVersion, where
+/// that is known. Only namespaces in `may_lower` may come out less strict than they went in.
 #[must_use]
 pub fn broken_rules(
     events: &[AuditEvent],
     at: &dyn Fn(&str, &str) -> Option<Value>,
     may_lower: &BTreeSet<String>,
 ) -> Vec<String> {
-    let mut log = Log { at, may_lower, written: BTreeMap::new(), asked: Vec::new() };
+    let mut log = Log {
+        at,
+        may_lower,
+        written: BTreeMap::new(),
+        asked: Vec::new(),
+    };
     events
         .iter()
         .filter(|event| event.object_ref.resource == "namespaces")
         .flat_map(|event| {
             let about = format!("{} {}", event.verb, event.request_uri);
             let broken = log.read(event);
-            broken.into_iter().map(move |text| format!("{about}: {text}"))
+            broken
+                .into_iter()
+                .map(move |text| format!("{about}: {text}"))
         })
         .collect()
 }
@@ -91,8 +105,12 @@ impl<'a> Log<'a> {
         let Some(after) = event.response_object.as_ref().filter(|_| event.succeeded()) else {
             return broken;
         };
-        let planned_on = request["metadata"]["resourceVersion"].as_str().unwrap_or_default();
-        let became = after["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+        let planned_on = request["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default();
+        let became = after["metadata"]["resourceVersion"]
+            .as_str()
+            .unwrap_or_default();
         if planned_on == became {
             broken.push("a needless write: nothing changed".to_owned());
         }
@@ -105,7 +123,10 @@ impl<'a> Log<'a> {
     }
 
     fn before(&self, name: &str, resource_version: &str) -> Option<Value> {
-        let written = self.written.get(&(name, resource_version)).map(|object| (*object).clone());
+        let written = self
+            .written
+            .get(&(name, resource_version))
+            .map(|object| (*object).clone());
         written.or_else(|| (self.at)(name, resource_version))
     }
 
@@ -144,11 +165,23 @@ fn of_request(event: &AuditEvent, request: &Value) -> Vec<String> {
         }
     };
     rule(event.verb == "patch", "namespaces are only patched");
-    rule(event.object_ref.subresource.is_empty(), "subresources are not written");
+    rule(
+        event.object_ref.subresource.is_empty(),
+        "subresources are not written",
+    );
     let manager = event.field_manager();
-    rule(manager.as_deref() == Some(FIELD_MANAGER), "another field manager than podfence");
-    rule(request["metadata"]["uid"].is_string(), "an apply without uid may create a namespace");
-    rule(request["metadata"]["resourceVersion"].is_string(), "an apply without resourceVersion");
+    rule(
+        manager.as_deref() == Some(FIELD_MANAGER),
+        "another field manager than podfence",
+    );
+    rule(
+        request["metadata"]["uid"].is_string(),
+        "an apply without uid may create a namespace",
+    );
+    rule(
+        request["metadata"]["resourceVersion"].is_string(),
+        "an apply without resourceVersion",
+    );
     for (field, prefix) in [("labels", LABELS), ("annotations", STATE)] {
         let own = request["metadata"][field]
             .as_object()
@@ -183,13 +216,37 @@ mod tests {
     fn stricter_and_less_strict() {
         for (was, is, lowered) in [
             ((None, None), (Some("privileged"), Some("latest")), false),
-            ((None, Some("latest")), (Some("baseline"), Some("v1.30")), false),
+            (
+                (None, Some("latest")),
+                (Some("baseline"), Some("v1.30")),
+                false,
+            ),
             ((Some("baseline"), None), (None, None), true),
-            ((Some("privileged"), None), (Some("baseline"), Some("v1.30")), false),
-            ((Some("restricted"), Some("v1.34")), (Some("baseline"), Some("v1.34")), true),
-            ((Some("restricted"), Some("v1.34")), (Some("restricted"), Some("v1.9")), true),
-            ((Some("restricted"), None), (Some("restricted"), Some("v1.37")), true),
-            ((Some("baseline"), Some("v1.9")), (Some("baseline"), Some("v1.10")), false),
+            (
+                (Some("privileged"), None),
+                (Some("baseline"), Some("v1.30")),
+                false,
+            ),
+            (
+                (Some("restricted"), Some("v1.34")),
+                (Some("baseline"), Some("v1.34")),
+                true,
+            ),
+            (
+                (Some("restricted"), Some("v1.34")),
+                (Some("restricted"), Some("v1.9")),
+                true,
+            ),
+            (
+                (Some("restricted"), None),
+                (Some("restricted"), Some("v1.37")),
+                true,
+            ),
+            (
+                (Some("baseline"), Some("v1.9")),
+                (Some("baseline"), Some("v1.10")),
+                false,
+            ),
             ((Some("foo"), None), (Some("baseline"), None), true),
         ] {
             let got = strictness(is.0, is.1).is_below(strictness(was.0, was.1));
@@ -236,7 +293,12 @@ mod tests {
         let note = json!({ "note": "x" });
         let request = |labels: Value| namespace("1", &labels, &json!({}));
         let apply = |labels: Value| request(labels);
-        let lowered = [event("patch", OWN, &apply(json!({})), &namespace("2", &team, &note))];
+        let lowered = [event(
+            "patch",
+            OWN,
+            &apply(json!({})),
+            &namespace("2", &team, &note),
+        )];
         let raise = apply(json!({ ENFORCE: "baseline" }));
         let raised = event("patch", OWN, &raise, &namespace("2", &baseline, &note));
         let dry_run = event("patch", &format!("{OWN}&dryRun=All"), &raise, &Value::Null);
@@ -245,39 +307,86 @@ mod tests {
         let same = namespace("2", &team, &note);
         let nowhere: &[&str] = &[];
         for (name, before, events, may_lower, want) in [
-            ("lowered", &baseline, &lowered[..], nowhere, "enforce was lowered"),
+            (
+                "lowered",
+                &baseline,
+                &lowered[..],
+                nowhere,
+                "enforce was lowered",
+            ),
             ("lowered as asked", &baseline, &lowered, &["shop"], ""),
-            ("raised unasked", &team, std::slice::from_ref(&raised), nowhere, "without asking"),
-            ("raised after asking", &team, &[dry_run.clone(), raised.clone()], nowhere, ""),
+            (
+                "raised unasked",
+                &team,
+                std::slice::from_ref(&raised),
+                nowhere,
+                "without asking",
+            ),
+            (
+                "raised after asking",
+                &team,
+                &[dry_run.clone(), raised.clone()],
+                nowhere,
+                "",
+            ),
             (
                 "asked something else",
                 &team,
-                &[event("patch", &format!("{OWN}&dryRun=All"), &apply(json!({})), &Value::Null), raised.clone()],
+                &[
+                    event(
+                        "patch",
+                        &format!("{OWN}&dryRun=All"),
+                        &apply(json!({})),
+                        &Value::Null,
+                    ),
+                    raised.clone(),
+                ],
                 nowhere,
                 "without asking",
             ),
             (
                 "changed nothing",
                 &team,
-                &[event("patch", OWN, &apply(json!({})), &namespace("1", &team, &note))],
+                &[event(
+                    "patch",
+                    OWN,
+                    &apply(json!({})),
+                    &namespace("1", &team, &note),
+                )],
                 nowhere,
                 "needless",
             ),
             (
                 "foreign label",
                 &team,
-                &[event("patch", OWN, &apply(json!({})), &namespace("2", &json!({}), &note))],
+                &[event(
+                    "patch",
+                    OWN,
+                    &apply(json!({})),
+                    &namespace("2", &json!({}), &note),
+                )],
                 nowhere,
                 "labels of others",
             ),
             (
                 "foreign annotation",
                 &team,
-                &[event("patch", OWN, &apply(json!({})), &namespace("2", &team, &json!({})))],
+                &[event(
+                    "patch",
+                    OWN,
+                    &apply(json!({})),
+                    &namespace("2", &team, &json!({})),
+                )],
                 nowhere,
                 "annotations of others",
             ),
-            ("no uid", &team, &[event("patch", OWN, &bare, &same)], nowhere, "without uid"),
+            (
+                "no uid",
+                &team,
+                &[event("patch", OWN, &bare, &same)],
+                nowhere,
+                "without uid",
+            ),
             (
                 "another manager",
                 &team,
@@ -285,7 +394,13 @@ mod tests {
                 nowhere,
                 "field manager",
             ),
-            ("updated", &team, &[event("update", OWN, &apply(json!({})), &same)], nowhere, "only patched"),
+            (
+                "updated",
+                &team,
+                &[event("update", OWN, &apply(json!({})), &same)],
+                nowhere,
+                "only patched",
+            ),
             (
                 "somebody's key",
                 &team,
@@ -296,7 +411,12 @@ mod tests {
             (
                 "from nowhere",
                 &team,
-                &[event("patch", OWN, &namespace("7", &json!({}), &json!({})), &same)],
+                &[event(
+                    "patch",
+                    OWN,
+                    &namespace("7", &json!({}), &json!({})),
+                    &same,
+                )],
                 nowhere,
                 "not on record",
             ),

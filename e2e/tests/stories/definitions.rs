@@ -24,28 +24,49 @@ pub(crate) async fn deleted_under_a_policy_with_remove_strip_nothing(
     let spec = json!({ "deletionPolicy": "Remove", "rollout": { "strategy": "Immediate" } });
     story.policy("apps", "restricted", spec.clone()).await?;
     story.sees_labels("shop", RESTRICTED).await?;
-    story.sees_phase("apps", "shop", Phase::Enforced, Reason::AtTarget).await?;
+    story
+        .sees_phase("apps", "shop", Phase::Enforced, Reason::AtTarget)
+        .await?;
     eventually(PATIENCE, async || {
         let finalizers = story.get_policy("apps").await?.metadata.finalizers;
-        ensure!(finalizers.as_ref().is_some_and(|it| it.len() == 1), "{finalizers:?}");
+        ensure!(
+            finalizers.as_ref().is_some_and(|it| it.len() == 1),
+            "{finalizers:?}"
+        );
         Ok(())
     })
     .await?;
 
     let lab = cluster.lab();
-    lab.kubectl(&["delete", DEFINITION, "--timeout=60s"]).await?;
-    let labels = story.get_namespace("shop").await?.metadata.labels.unwrap_or_default();
+    lab.kubectl(&["delete", DEFINITION, "--timeout=60s"])
+        .await?;
+    let labels = story
+        .get_namespace("shop")
+        .await?
+        .metadata
+        .labels
+        .unwrap_or_default();
     ensure!(pod_security_labels(&labels) == RESTRICTED, "{labels:?}");
 
     // It comes back, and the same process goes on.
     let manifests = format!("{}/../config/crd", env!("CARGO_MANIFEST_DIR"));
-    lab.kubectl(&["apply", "--server-side", "-k", &manifests]).await?;
-    lab.kubectl(&["wait", "--for=condition=Established", DEFINITION]).await?;
-    eventually(PATIENCE, async || story.policy("apps", "restricted", spec.clone()).await).await?;
-    story.sees_phase("apps", "shop", Phase::Enforced, Reason::AtTarget).await?;
+    lab.kubectl(&["apply", "--server-side", "-k", &manifests])
+        .await?;
+    lab.kubectl(&["wait", "--for=condition=Established", DEFINITION])
+        .await?;
+    eventually(PATIENCE, async || {
+        story.policy("apps", "restricted", spec.clone()).await
+    })
+    .await?;
+    story
+        .sees_phase("apps", "shop", Phase::Enforced, Reason::AtTarget)
+        .await?;
     story.namespace("later").await?;
     story.sees_labels("later", RESTRICTED).await?;
-    ensure!(operator.process().exited().is_none(), "the operator has ended");
+    ensure!(
+        operator.process().exited().is_none(),
+        "the operator has ended"
+    );
     story.end().await?;
     operator.stop().await?;
     drop(operator);

@@ -18,14 +18,25 @@ pub(crate) async fn a_dry_run_reports_and_writes_nothing(
     story.deploys("dirty", "web", Passes::Privileged).await?;
     let rollout = json!({ "rollout": { "strategy": "DryRun", "soak": "0s" } });
     story.policy("survey", "restricted", rollout).await?;
-    story.sees_phase("survey", "clean", Phase::DryRun, Reason::DryRun).await?;
-    let dirty = story.sees_phase("survey", "dirty", Phase::DryRun, Reason::ViolatingWorkloads).await?;
-    ensure!(dirty.worst.first().is_some_and(|it| it.name == "web"), "{dirty:?}");
-    story.sees_condition("survey", ConditionType::Ready, "True", Reason::DryRun).await?;
+    story
+        .sees_phase("survey", "clean", Phase::DryRun, Reason::DryRun)
+        .await?;
+    let dirty = story
+        .sees_phase("survey", "dirty", Phase::DryRun, Reason::ViolatingWorkloads)
+        .await?;
+    ensure!(
+        dirty.worst.first().is_some_and(|it| it.name == "web"),
+        "{dirty:?}"
+    );
+    story
+        .sees_condition("survey", ConditionType::Ready, "True", Reason::DryRun)
+        .await?;
 
     // What comes later is looked at as well.
     story.namespace("later").await?;
-    story.sees_phase("survey", "later", Phase::DryRun, Reason::DryRun).await?;
+    story
+        .sees_phase("survey", "later", Phase::DryRun, Reason::DryRun)
+        .await?;
     let requests = story.requests().await?;
     ensure!(requests.is_empty(), "{requests:#?}");
     for namespace in ["clean", "dirty", "later"] {
@@ -40,15 +51,29 @@ pub(crate) async fn a_suspended_policy_wins_and_writes_nothing(
 ) -> anyhow::Result<()> {
     let story = shared.get().await?.story("suspend").await?;
     story.restricted().await?;
-    story.profile("baseline", json!({ "enforce": { "level": "baseline" } })).await?;
+    story
+        .profile("baseline", json!({ "enforce": { "level": "baseline" } }))
+        .await?;
     story.namespace("shop").await?;
     let suspended =
         json!({ "suspend": true, "priority": 10, "rollout": { "strategy": "Immediate" } });
     story.policy("apps", "restricted", suspended).await?;
-    story.policy("rest", "baseline", json!({ "rollout": { "strategy": "Immediate" } })).await?;
-    story.sees_phase("apps", "shop", Phase::Suspended, Reason::Suspended).await?;
-    story.sees_condition("apps", ConditionType::Ready, "True", Reason::Suspended).await?;
-    story.sees_condition("rest", ConditionType::Ready, "True", Reason::Superseded).await?;
+    story
+        .policy(
+            "rest",
+            "baseline",
+            json!({ "rollout": { "strategy": "Immediate" } }),
+        )
+        .await?;
+    story
+        .sees_phase("apps", "shop", Phase::Suspended, Reason::Suspended)
+        .await?;
+    story
+        .sees_condition("apps", ConditionType::Ready, "True", Reason::Suspended)
+        .await?;
+    story
+        .sees_condition("rest", ConditionType::Ready, "True", Reason::Superseded)
+        .await?;
     let requests = story.requests().await?;
     ensure!(requests.is_empty(), "{requests:#?}");
 
@@ -61,18 +86,31 @@ pub(crate) async fn a_suspended_policy_wins_and_writes_nothing(
     let suspended =
         json!({ "suspend": true, "priority": 10, "rollout": { "strategy": "Immediate" } });
     story.policy("apps", "restricted", suspended).await?;
-    story.sees_phase("apps", "shop", Phase::Suspended, Reason::Suspended).await?;
+    story
+        .sees_phase("apps", "shop", Phase::Suspended, Reason::Suspended)
+        .await?;
     let before = story.writes_to("shop").await?.len();
-    story.labels_by_hand("shop", "pod-security.kubernetes.io/warn", None).await?;
-    story.sees("apps", |status| {
-        let ready = status.conditions.iter().find(|it| it.type_ == "Ready");
-        ensure!(ready.is_some_and(|it| it.reason == "Suspended"), "{ready:?}");
-        Ok(())
-    })
-    .await?;
+    story
+        .labels_by_hand("shop", "pod-security.kubernetes.io/warn", None)
+        .await?;
+    story
+        .sees("apps", |status| {
+            let ready = status.conditions.iter().find(|it| it.type_ == "Ready");
+            ensure!(
+                ready.is_some_and(|it| it.reason == "Suspended"),
+                "{ready:?}"
+            );
+            Ok(())
+        })
+        .await?;
     // The namespace that comes after the change was seen after it.
     story.namespace("later").await?;
-    story.sees_phase("apps", "later", Phase::Suspended, Reason::Suspended).await?;
-    ensure!(story.writes_to("shop").await?.len() == before, "a suspended policy has written");
+    story
+        .sees_phase("apps", "later", Phase::Suspended, Reason::Suspended)
+        .await?;
+    ensure!(
+        story.writes_to("shop").await?.len() == before,
+        "a suspended policy has written"
+    );
     story.end().await
 }

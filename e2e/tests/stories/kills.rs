@@ -1,6 +1,8 @@
-//! The operator is killed at its writes: before one is sent, and after the API server has carried it out.
+//! The operator is killed at its writes: before one is sent, and after the API server has carried
+//! it out.
 //!
-//! `make test` tells a sample of the first fifty writes, `make fuzz` all of them: `PODFENCE_STORIES=all`.
+//! `make test` tells a sample of the first fifty writes, `make fuzz` all of them:
+//! `PODFENCE_STORIES=all`.
 
 use std::sync::Arc;
 
@@ -35,7 +37,9 @@ pub(crate) async fn at_any_write_change_nothing_in_the_end(
     let all = std::env::var("PODFENCE_STORIES").is_ok_and(|stories| stories == "all");
     let moments: Vec<_> = if all {
         let each = [Moment::BeforeForwarding, Moment::AfterCommit];
-        (1..=WRITES).flat_map(|nth| each.map(|moment| (nth, moment))).collect()
+        (1..=WRITES)
+            .flat_map(|nth| each.map(|moment| (nth, moment)))
+            .collect()
     } else {
         SAMPLE.to_vec()
     };
@@ -47,16 +51,25 @@ pub(crate) async fn at_any_write_change_nothing_in_the_end(
 }
 
 async fn killed_at(cluster: &Arc<Cluster>, nth: usize, moment: Moment) -> anyhow::Result<()> {
-    let when = if moment == Moment::AfterCommit { "after" } else { "before" };
+    let when = if moment == Moment::AfterCommit {
+        "after"
+    } else {
+        "before"
+    };
     let story = cluster.story(&format!("{when}-{nth}")).await?;
     prepare(&story).await?;
 
     let proxy = FaultProxy::start(cluster.lab()).await?;
     let (namespace, account) = (OPERATOR_NAMESPACE, OPERATOR_ACCOUNT);
-    let kubeconfig =
-        proxy.service_account_kubeconfig(cluster.lab(), namespace, account).await?;
+    let kubeconfig = proxy
+        .service_account_kubeconfig(cluster.lab(), namespace, account)
+        .await?;
     let mut trap = proxy.trap(nth, moment);
-    let builder = cluster.operator().await?.kubeconfig(&kubeconfig).short_lease();
+    let builder = cluster
+        .operator()
+        .await?
+        .kubeconfig(&kubeconfig)
+        .short_lease();
     let mut operator = builder.start_waiting().await?;
     trap.sprung(PATIENCE).await?;
     operator.kill();
@@ -68,8 +81,12 @@ async fn killed_at(cluster: &Arc<Cluster>, nth: usize, moment: Moment) -> anyhow
     let before = story.requests().await?.len();
     operator.stop().await?;
     operator.start_again().await?;
-    story.namespace_with("later", json!({ "kind": "clean" })).await?;
-    story.sees_labels("later", &format!("enforce=restricted:v1.34 {SEEN}")).await?;
+    story
+        .namespace_with("later", json!({ "kind": "clean" }))
+        .await?;
+    story
+        .sees_labels("later", &format!("enforce=restricted:v1.34 {SEEN}"))
+        .await?;
     let mut requests = story.requests().await?.split_off(before);
     requests.retain(|event| event.object_ref.name != story.full("later"));
     ensure!(requests.is_empty(), "{requests:#?}");
@@ -81,13 +98,27 @@ async fn killed_at(cluster: &Arc<Cluster>, nth: usize, moment: Moment) -> anyhow
 async fn prepare(story: &Story) -> anyhow::Result<()> {
     story.restricted().await?;
     for number in 0..CLEAN {
-        story.namespace_with(&format!("clean-{number}"), json!({ "kind": "clean" })).await?;
+        story
+            .namespace_with(&format!("clean-{number}"), json!({ "kind": "clean" }))
+            .await?;
     }
-    story.namespace_with("dirty", json!({ "kind": "clean" })).await?;
+    story
+        .namespace_with("dirty", json!({ "kind": "clean" }))
+        .await?;
     story.deploys("dirty", "web", Passes::Baseline).await?;
-    story.namespace_with("by-hand", json!({ "kind": "immediate" })).await?;
-    story.labels_by_hand("by-hand", "pod-security.kubernetes.io/warn", Some("baseline")).await?;
-    story.namespace_with("taken", json!({ "kind": "immediate" })).await?;
+    story
+        .namespace_with("by-hand", json!({ "kind": "immediate" }))
+        .await?;
+    story
+        .labels_by_hand(
+            "by-hand",
+            "pod-security.kubernetes.io/warn",
+            Some("baseline"),
+        )
+        .await?;
+    story
+        .namespace_with("taken", json!({ "kind": "immediate" }))
+        .await?;
     let policy = |kind: &str, rollout: serde_json::Value| {
         let labels = json!({ "podfence-story": story.label(), "kind": kind });
         json!({
@@ -105,22 +136,40 @@ async fn prepare(story: &Story) -> anyhow::Result<()> {
 async fn sees_the_plan(story: &Story) -> anyhow::Result<()> {
     for number in 0..CLEAN {
         let name = format!("clean-{number}");
-        story.sees_labels(&name, &format!("enforce=restricted:v1.34 {SEEN}")).await?;
-        story.sees_phase("guarded", &name, Phase::Enforced, Reason::AtTarget).await?;
+        story
+            .sees_labels(&name, &format!("enforce=restricted:v1.34 {SEEN}"))
+            .await?;
+        story
+            .sees_phase("guarded", &name, Phase::Enforced, Reason::AtTarget)
+            .await?;
     }
-    story.sees_labels("dirty", &format!("enforce=baseline:v1.34 {SEEN}")).await?;
-    story.sees_phase("guarded", "dirty", Phase::Held, Reason::ViolatingWorkloads).await?;
+    story
+        .sees_labels("dirty", &format!("enforce=baseline:v1.34 {SEEN}"))
+        .await?;
+    story
+        .sees_phase("guarded", "dirty", Phase::Held, Reason::ViolatingWorkloads)
+        .await?;
     let yielded = "enforce=restricted:v1.34 audit=restricted:latest warn=baseline";
     story.sees_labels("by-hand", yielded).await?;
-    story.sees_phase("immediate", "by-hand", Phase::Yielded, Reason::Yielded).await?;
-    story.sees_labels("taken", &format!("enforce=restricted:v1.34 {SEEN}")).await?;
-    story.sees_phase("immediate", "taken", Phase::Enforced, Reason::AtTarget).await?;
-    for policy in ["guarded", "immediate"] {
-        story.sees(policy, |status| {
-            ensure!(status.conditions.iter().all(|it| it.type_ != "Reconciling"), "{status:?}");
-            Ok(())
-        })
+    story
+        .sees_phase("immediate", "by-hand", Phase::Yielded, Reason::Yielded)
         .await?;
+    story
+        .sees_labels("taken", &format!("enforce=restricted:v1.34 {SEEN}"))
+        .await?;
+    story
+        .sees_phase("immediate", "taken", Phase::Enforced, Reason::AtTarget)
+        .await?;
+    for policy in ["guarded", "immediate"] {
+        story
+            .sees(policy, |status| {
+                ensure!(
+                    status.conditions.iter().all(|it| it.type_ != "Reconciling"),
+                    "{status:?}"
+                );
+                Ok(())
+            })
+            .await?;
         let finalizers = story.get_policy(policy).await?.metadata.finalizers;
         ensure!(finalizers.is_some(), "{policy} has no finalizer");
     }

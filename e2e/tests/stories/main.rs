@@ -1,13 +1,15 @@
 //! Stories of Podfence in a real cluster, installed as users install it. Starts labs and operators.
 //!
-//! Most stories share one cluster with one operator, and own namespaces, policies and profiles in it. Those that kill
-//! the operator, restart the API server or change the installation have a cluster of their own.
+//! Most stories share one cluster with one operator, and own namespaces, policies and profiles in
+//! it. Those that kill the operator, restart the API server or change the installation have a
+//! cluster of their own.
 
 // A story that panics has failed, and says where.
 #![allow(clippy::indexing_slicing)]
 
 mod cluster_wide;
 mod definitions;
+mod faults;
 mod guarded;
 mod idle;
 mod kills;
@@ -16,24 +18,31 @@ mod leaders;
 mod leaving;
 mod loosening;
 mod matching;
+mod oddities;
 mod ownership;
 mod profiles;
 mod restarts;
 mod rights;
+mod scale;
 mod servers;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use podfence_e2e::harness::{Case, tell_at_once};
 
 /// They wait for soaks and for the API server most of the time, even on two cores.
 const AT_ONCE: usize = 12;
+/// What `PODFENCE_STORIES=all` makes long: a hundred kills take eleven minutes, and each watch that
+/// is refused one.
+const ALL: Duration = Duration::from_secs(3600);
 
 fn main() -> ExitCode {
     let stories = vec![
         // With a cluster of their own; they take longest, so they begin first.
-        Case::new(rights::are_each_there_for_something),
-        Case::new(kills::at_any_write_change_nothing_in_the_end),
+        Case::new(rights::are_each_there_for_something).within(ALL),
+        Case::new(kills::at_any_write_change_nothing_in_the_end).within(ALL),
+        Case::new(scale::costs_one_write_a_namespace_and_none_at_rest).within(ALL),
+        Case::new(faults::a_watch_that_is_lost_tightens_nothing_until_it_is_back),
         Case::new(restarts::of_the_operator_cost_no_write_and_no_soak),
         Case::new(restarts::of_the_api_server_are_survived),
         Case::new(restarts::of_the_operator_find_what_happened_meanwhile),
@@ -44,6 +53,8 @@ fn main() -> ExitCode {
         Case::new(cluster_wide::an_exempt_namespace_is_labelled_and_not_called_enforced),
         Case::new(servers::of_1_34_are_served),
         Case::new(servers::that_emulate_an_older_one_are_believed),
+        Case::new(faults::a_pod_that_no_watch_has_shown_holds_enforcement),
+        Case::new(faults::forgotten_watches_refused_writes_and_cut_connections_pass),
         // In the cluster that all the others share.
         Case::new(labels::reach_existing_and_new_namespaces),
         Case::new(guarded::holds_on_a_violating_deployment_until_it_is_fixed_and_soaked),
@@ -73,6 +84,11 @@ fn main() -> ExitCode {
         Case::new(leaving::retain_keeps_the_labels_and_needs_no_finalizer),
         Case::new(leaving::remove_takes_exactly_our_own_labels),
         Case::new(leaving::remove_spares_what_another_policy_wins),
+        Case::new(oddities::a_finished_pod_holds_nothing),
+        Case::new(oddities::a_label_that_cannot_be_read_is_said),
+        Case::new(oddities::a_namespace_created_anew_begins_anew),
+        Case::new(oddities::a_terminating_namespace_is_left_alone),
+        Case::new(oddities::the_account_can_do_nothing_else),
     ];
     tell_at_once(AT_ONCE, stories)
 }

@@ -23,17 +23,29 @@ async fn settled_namespaces(story: &Story) -> anyhow::Result<()> {
         let selector = json!({ "podfence-story": story.label(), "kind": kind });
         json!({ "namespaceSelector": { "matchLabels": selector }, "rollout": { "soak": soak } })
     };
-    story.policy("soaking", "restricted", policy("soaking", "1h")).await?;
-    story.policy("held", "restricted", policy("held", "0s")).await?;
-    story.policy("enforced", "restricted", policy("enforced", "0s")).await?;
+    story
+        .policy("soaking", "restricted", policy("soaking", "1h"))
+        .await?;
+    story
+        .policy("held", "restricted", policy("held", "0s"))
+        .await?;
+    story
+        .policy("enforced", "restricted", policy("enforced", "0s"))
+        .await?;
     sees_all_settled(story).await
 }
 
 async fn sees_all_settled(story: &Story) -> anyhow::Result<()> {
     story.sees_labels("enforced", RESTRICTED).await?;
-    story.sees_phase("soaking", "soaking", Phase::Soaking, Reason::Soaking).await?;
-    story.sees_phase("held", "held", Phase::Held, Reason::ViolatingWorkloads).await?;
-    story.sees_phase("enforced", "enforced", Phase::Enforced, Reason::AtTarget).await?;
+    story
+        .sees_phase("soaking", "soaking", Phase::Soaking, Reason::Soaking)
+        .await?;
+    story
+        .sees_phase("held", "held", Phase::Held, Reason::ViolatingWorkloads)
+        .await?;
+    story
+        .sees_phase("enforced", "enforced", Phase::Enforced, Reason::AtTarget)
+        .await?;
     Ok(())
 }
 
@@ -44,11 +56,16 @@ async fn soak(story: &Story) -> anyhow::Result<String> {
     since.ok_or_else(|| anyhow::anyhow!("there is no {CLEAN_SINCE}"))
 }
 
-/// A new namespace under one of the policies has been planned, so everything before it has been, too.
+/// A new namespace under one of the policies has been planned, so everything before it has been,
+/// too.
 async fn sees_a_newcomer(story: &Story, name: &str) -> anyhow::Result<()> {
-    story.namespace_with(name, json!({ "kind": "enforced" })).await?;
+    story
+        .namespace_with(name, json!({ "kind": "enforced" }))
+        .await?;
     story.sees_labels(name, RESTRICTED).await?;
-    story.sees_phase("enforced", name, Phase::Enforced, Reason::AtTarget).await?;
+    story
+        .sees_phase("enforced", name, Phase::Enforced, Reason::AtTarget)
+        .await?;
     Ok(())
 }
 
@@ -70,7 +87,10 @@ pub(crate) async fn of_the_operator_cost_no_write_and_no_soak(
     sees_all_settled(&story).await?;
     sees_a_newcomer(&story, "after-kill").await?;
 
-    ensure!(soak(&story).await? == since, "the soak began again: {since}");
+    ensure!(
+        soak(&story).await? == since,
+        "the soak began again: {since}"
+    );
     let mut requests = story.requests().await?.split_off(before);
     requests.retain(|event| !event.object_ref.name.contains("after-"));
     ensure!(requests.is_empty(), "{requests:#?}");
@@ -101,12 +121,24 @@ pub(crate) async fn of_the_operator_find_what_happened_meanwhile(
     for kind in ["retained", "removed", "kept"] {
         story.namespace_with(kind, json!({ "kind": kind })).await?;
     }
-    story.policy("retained", "restricted", of("retained", json!({}))).await?;
-    story.policy("removed", "restricted", of("removed", json!({ "deletionPolicy": "Remove" }))).await?;
-    story.policy("kept", "restricted", of("kept", json!({}))).await?;
+    story
+        .policy("retained", "restricted", of("retained", json!({})))
+        .await?;
+    story
+        .policy(
+            "removed",
+            "restricted",
+            of("removed", json!({ "deletionPolicy": "Remove" })),
+        )
+        .await?;
+    story
+        .policy("kept", "restricted", of("kept", json!({})))
+        .await?;
     for kind in ["retained", "removed", "kept"] {
         story.sees_labels(kind, RESTRICTED).await?;
-        story.sees_phase(kind, kind, Phase::Enforced, Reason::AtTarget).await?;
+        story
+            .sees_phase(kind, kind, Phase::Enforced, Reason::AtTarget)
+            .await?;
     }
 
     operator.kill();
@@ -114,8 +146,12 @@ pub(crate) async fn of_the_operator_find_what_happened_meanwhile(
     story.deletes("NamespacePolicy", "retained").await?;
     // Its finalizer waits for an operator.
     story.asks_to_delete("NamespacePolicy", "removed").await?;
-    story.labels_by_hand("kept", "pod-security.kubernetes.io/audit", None).await?;
-    story.namespace_with("new", json!({ "kind": "kept" })).await?;
+    story
+        .labels_by_hand("kept", "pod-security.kubernetes.io/audit", None)
+        .await?;
+    story
+        .namespace_with("new", json!({ "kind": "kept" }))
+        .await?;
 
     operator.start_again().await?;
     story.sees_no_state("retained").await?;
@@ -145,10 +181,18 @@ pub(crate) async fn of_the_api_server_are_survived(_: Shared<Running>) -> anyhow
         sees_all_settled(&story).await?;
     }
     // What broke while the connection was down is mended, by the same process.
-    story.labels_by_hand("enforced", "pod-security.kubernetes.io/warn", None).await?;
+    story
+        .labels_by_hand("enforced", "pod-security.kubernetes.io/warn", None)
+        .await?;
     story.sees_labels("enforced", RESTRICTED).await?;
-    ensure!(operator.process().exited().is_none(), "the operator has ended");
-    ensure!(soak(&story).await? == since, "the soak began again: {since}");
+    ensure!(
+        operator.process().exited().is_none(),
+        "the operator has ended"
+    );
+    ensure!(
+        soak(&story).await? == since,
+        "the soak began again: {since}"
+    );
     let mut requests = story.requests().await?.split_off(before);
     requests.retain(|event| event.succeeded() && !event.object_ref.name.contains("after-"));
     requests.retain(|event| !event.is_dry_run());

@@ -26,18 +26,38 @@ async fn labels_at(builder: LabBuilder, latest: &str) -> anyhow::Result<()> {
     let story = cluster.story("older").await?;
     let restricted = json!({ "level": "restricted" });
     story
-        .profile("restricted", json!({ "enforce": restricted, "audit": restricted, "warn": restricted }))
+        .profile(
+            "restricted",
+            json!({ "enforce": restricted, "audit": restricted, "warn": restricted }),
+        )
         .await?;
     story.namespace("clean").await?;
     story.namespace("dirty").await?;
     story.deploys("dirty", "web", Passes::Baseline).await?;
-    story.policy("apps", "restricted", json!({ "rollout": { "soak": "0s" } })).await?;
+    story
+        .policy("apps", "restricted", json!({ "rollout": { "soak": "0s" } }))
+        .await?;
     let seen = "audit=restricted:latest warn=restricted:latest";
-    story.sees_labels("clean", &format!("enforce=restricted:{latest} {seen}")).await?;
-    story.sees_labels("dirty", &format!("enforce=baseline:{latest} {seen}")).await?;
-    story.sees_phase("apps", "clean", Phase::Enforced, Reason::AtTarget).await?;
-    story.sees_phase("apps", "dirty", Phase::Held, Reason::ViolatingWorkloads).await?;
-    story.sees_condition("apps", ConditionType::ReportComplete, "True", Reason::Complete).await?;
+    story
+        .sees_labels("clean", &format!("enforce=restricted:{latest} {seen}"))
+        .await?;
+    story
+        .sees_labels("dirty", &format!("enforce=baseline:{latest} {seen}"))
+        .await?;
+    story
+        .sees_phase("apps", "clean", Phase::Enforced, Reason::AtTarget)
+        .await?;
+    story
+        .sees_phase("apps", "dirty", Phase::Held, Reason::ViolatingWorkloads)
+        .await?;
+    story
+        .sees_condition(
+            "apps",
+            ConditionType::ReportComplete,
+            "True",
+            Reason::Complete,
+        )
+        .await?;
     let events = ["get", "events.events.k8s.io", "-A", "-o", "name"];
     let events = cluster.lab().kubectl(&events).await?.stdout;
     ensure!(!events.is_empty(), "nothing was told");
