@@ -129,10 +129,13 @@ impl<'a> Governed<'a> {
 
     /// Since when the namespace is in a phase: as stored, as remembered, or from now on.
     pub(crate) fn since(&self, phase: Phase) -> Timestamp {
-        let stored = self.memory.previous.or(self.state.phase);
-        let since = stored
-            .filter(|(known, _)| *known == phase)
-            .map(|(_, since)| since);
+        // What is stored comes first: memory may still hold the phase before the last write.
+        let known = [self.state.phase, self.memory.previous];
+        let since = known
+            .into_iter()
+            .flatten()
+            .find(|(known, _)| *known == phase);
+        let since = since.map(|(_, since)| since);
         whole_seconds(since.unwrap_or(self.context.now))
     }
 

@@ -138,8 +138,24 @@ impl<'a> Verdict<'a> {
             let reason = Reason::Progressing;
             return both(Reconciling, Is::Unknown, reason, reason, message);
         }
-        let (is, reason, message) = self.settled();
+        let (is, reason, mut message) = self.settled();
+        if let Some(labels) = self.invalid_labels() {
+            message = format!("{message}; {labels}");
+        }
         vec![Finding::new(Ready, is, reason, message)]
+    }
+
+    /// Labels that the API server would refuse today. It acts on each as on the strictest (enforce)
+    /// or on none (audit, warn), so whoever wrote them should know.
+    fn invalid_labels(&self) -> Option<String> {
+        let labelled = self
+            .won
+            .iter()
+            .filter(|(_, outcome)| !outcome.invalid_labels.is_empty());
+        let named: Vec<_> = labelled
+            .map(|(name, outcome)| format!("{name} ({})", outcome.invalid_labels.join(", ")))
+            .collect();
+        (!named.is_empty()).then(|| format!("invalid labels in {}", list(&named, NAMED)))
     }
 
     /// Ready, when nothing is under way.

@@ -520,6 +520,27 @@ fn the_documented_table_is_this_one() {
 }
 
 #[test]
+fn invalid_labels_are_named_whatever_the_phase() {
+    for target in ["restricted:latest", "baseline:v1.34"] {
+        let odd = outcome(profile(target, "", ""), json!({}), |world| {
+            world
+                .namespace
+                .set_label("through-status", ENFORCE, Some("nonsense"));
+        });
+        let policy = policy(restricted(), json!({}));
+        let won = [("shop", &odd)];
+        let status = plan_status(&view(&policy, &won, None, at("2026-11-20T12:00:00Z")));
+        let ready = &status.conditions[0];
+        assert!(
+            ready
+                .message
+                .contains("shop (pod-security.kubernetes.io/enforce=nonsense)"),
+            "{ready:?}"
+        );
+    }
+}
+
+#[test]
 fn kstatus_rules_hold_in_every_row() {
     for row in table() {
         let status = row.status();

@@ -815,3 +815,16 @@ fn time_alone_ends_a_soak_at_the_very_instant() {
     world.pass(SignedDuration::from_millis(1));
     assert_eq!(world.phase().0, Phase::Enforced);
 }
+
+#[test]
+fn a_write_that_crosses_a_second_is_not_repeated() {
+    let mut world = World::with_policy(restricted(), json!({"rollout": {"soak": "10s"}}));
+    world.add(pod("web", clean_spec()));
+    world.settle();
+    world.pass(SignedDuration::from_millis(10_900));
+    while world.step().is_none() {
+        world.pass(SignedDuration::from_millis(200));
+    }
+    assert_eq!(world.enforced(), "restricted:v1.34");
+    assert_eq!(world.writes.len(), 2);
+}
