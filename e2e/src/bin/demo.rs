@@ -29,10 +29,23 @@ const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
 /// busy.
 const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
-const CONDITIONS: &str = r#"go-template={{range .status.conditions}}{{printf "%-21s %-8s %-19s %s\n" .type .status .reason .message}}{{end}}"#;
-const NAMESPACES: &str = r#"go-template={{range .status.namespaces}}{{printf "%-15s %-13s %-19s" .name .phase .reason}}{{range .worst}} {{.kind}}/{{.name}} {{.checks}}{{end}}{{"\n"}}{{end}}"#;
-const LABELS: &str = "pod-security.kubernetes.io/enforce,pod-security.kubernetes.io/enforce-version,pod-security.kubernetes.io/audit,pod-security.kubernetes.io/warn";
-const ANNOTATIONS: &str = r#"go-template={{range $key, $value := .metadata.annotations}}{{$key}}: {{$value}}{{"\n"}}{{end}}"#;
+const CONDITIONS: &str = concat!(
+    "go-template={{range .status.conditions}}",
+    r#"{{printf "%-21s %-8s %-19s %s\n" .type .status .reason .message}}{{end}}"#,
+);
+const NAMESPACES: &str = concat!(
+    "go-template={{range .status.namespaces}}",
+    r#"{{printf "%-15s %-13s %-19s" .name .phase .reason}}"#,
+    r#"{{range .worst}} {{.kind}}/{{.name}} {{.checks}}{{end}}{{"\n"}}{{end}}"#,
+);
+const LABELS: &str = concat!(
+    "pod-security.kubernetes.io/enforce,pod-security.kubernetes.io/enforce-version,",
+    "pod-security.kubernetes.io/audit,pod-security.kubernetes.io/warn",
+);
+const ANNOTATIONS: &str = concat!(
+    "go-template={{range $key, $value := .metadata.annotations}}",
+    r#"{{$key}}: {{$value}}{{"\n"}}{{end}}"#,
+);
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

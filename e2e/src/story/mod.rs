@@ -10,8 +10,8 @@
 //! # async fn tell(story: &podfence_e2e::story::Story) -> anyhow::Result<()> {
 //! # use serde_json::json;
 //! story.namespace("shop").await?;
-//! story.profile("restricted", json!({ "enforce": { "level": "restricted", "version": "v1.34" } })).await?;
-//! story.policy("apps", "restricted", json!({ "rollout": { "strategy": "Immediate" } })).await?;
+//! story.profile("pinned", json!({ "enforce": { "level": "restricted", "version": "v1.34" } })).await?;
+//! story.policy("apps", "pinned", json!({ "rollout": { "strategy": "Immediate" } })).await?;
 //! story.sees_labels("shop", "enforce=restricted:v1.34").await
 //! # }
 //! ```

@@ -96,7 +96,8 @@ pub(crate) async fn costs_one_write_a_namespace_and_none_at_rest(
     count_writes(&story, namespaces).await?;
     let peak = operator.peak_resident_bytes()? / 1_000_000;
     println!(
-        "{namespaces} namespaces and {} pods labelled in {:.1} s, a soak of 2 s included; the operator's peak is {peak} MB",
+        "{namespaces} namespaces and {} pods labelled in {:.1} s, a soak of 2 s included; \
+         the operator's peak is {peak} MB",
         namespaces * PODS_PER_NAMESPACE,
         took.as_secs_f64(),
     );
@@ -116,7 +117,7 @@ pub(crate) async fn costs_one_write_a_namespace_and_none_at_rest(
 }
 
 fn kind_of(number: usize) -> &'static str {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         "immediate"
     } else {
         "guarded"
