@@ -7,6 +7,7 @@
 
 mod bookkeeping;
 mod finalizers;
+mod leaving;
 mod rounds;
 mod statuses;
 

@@ -33,6 +33,9 @@ pub enum RunError {
     /// Signals cannot be listened to.
     #[error("failed to listen to signals")]
     Signal(#[from] std::io::Error),
+    /// A watch ended, which is a mistake of ours. The process begins anew.
+    #[error("a watch ended")]
+    WatchEnded,
     /// Another replica took over. What is known here may be outdated, so the process begins anew.
     #[error("the lease was lost")]
     LeaseLost,
@@ -68,7 +71,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     );
     let (versions, versions_in) = mpsc::channel(1);
     let asking = version::spawn(move || Client::try_from(cluster.clone()), versions);
-    let watches = spawn_all(&client, &reports);
+    let mut watches = spawn_all(&client, &reports);
     drop(reports);
 
     let out = Outputs {
@@ -83,13 +86,16 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         election,
     };
     let driver = Driver::new(out, config.lease.namespace, config.concurrency);
-    let end = driver.run(inputs, shutdown).await;
+    let outcome = tokio::select! {
+        end = driver.run(inputs, shutdown) => match end {
+            End::Shutdown => Ok(()),
+            End::LeaseLost => Err(RunError::LeaseLost),
+        },
+        // What is known of a kind that nobody watches would be taken for the truth.
+        _ = watches.join_next() => Err(RunError::WatchEnded),
+    };
     asking.abort();
-    drop(watches);
-    match end {
-        End::Shutdown => Ok(()),
-        End::LeaseLost => Err(RunError::LeaseLost),
-    }
+    outcome
 }
 
 /// The cluster as kubectl finds it, with our own bounds on waiting.

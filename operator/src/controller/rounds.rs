@@ -6,18 +6,16 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use podfence_crd::Phase;
-use podfence_plan::{
-    Answer, Apply, Event, Namespace, NamespacePlan, Outcome, Refused, Regarding, State, Step,
-    left_behind,
-};
+use podfence_plan::{Answer, Apply, Event, Namespace, NamespacePlan, Outcome, Refused, Step};
 use podfence_podsecurity::LevelVersion;
 use tokio::time::Instant;
 
 use super::{Done, Driver, Term, wall_clock};
 use crate::apply::{self, Applied, Mode};
-use crate::call::{CallError, Caller};
-use crate::crd_state::{self, CrdState};
+use crate::call::CallError;
+use crate::crd_state::CrdState;
 use crate::metrics::{Queue as QueueLabel, Written};
+use crate::observe::index::Circumstances;
 
 /// Steps in one round. A question, a conflict and an apply are three, the last plan is the fourth;
 /// somebody who changes the namespace in between can add a few. More is a dispute that a pause
@@ -34,21 +32,21 @@ const FAILURES_TO_SAY: u32 = 4;
 /// A namespace that is being worked on.
 pub(super) struct Round {
     began: Instant,
-    marked: Instant,
+    pub(super) marked: Instant,
     steps: u32,
     /// The outcome of the last plan, for the case that its step fails.
-    outcome: Option<Outcome>,
+    pub(super) outcome: Option<Outcome>,
 }
 
 /// What a step came to.
 pub(super) struct StepDone {
-    apply: Apply,
-    kind: StepKind,
-    result: Result<Applied, CallError>,
+    pub(super) apply: Apply,
+    pub(super) kind: StepKind,
+    pub(super) result: Result<Applied, CallError>,
 }
 
 /// The step that it was.
-enum StepKind {
+pub(super) enum StepKind {
     Ask {
         pair: LevelVersion,
         revision: u64,
@@ -115,7 +113,7 @@ impl Driver {
         let Term::Leading { ledger, .. } = &self.term else {
             return self.drop_round(&name);
         };
-        let at = crate::observe::index::Circumstances {
+        let at = Circumstances {
             now: wall_clock(),
             servers: self.versions.servers(),
             unseen: &self.unseen,
@@ -181,36 +179,6 @@ impl Driver {
                 StepDone {
                     apply,
                     kind,
-                    result,
-                },
-            )
-        });
-    }
-
-    /// Removes our labels, if the definition of the policies is there to stay.
-    fn leave(&mut self, name: Arc<str>, remove: Apply, retain: Apply) {
-        let entry = self.index.entry(&name);
-        let Some(before) = entry.and_then(|entry| entry.namespace.clone()) else {
-            return self.forget(&name);
-        };
-        let Some(round) = self.rounds.get_mut(&name) else {
-            return;
-        };
-        round.outcome = None;
-        // INVARIANT: read after whatever made this namespace leave was seen. The policies of a
-        // definition that is deleted go after its own deletion began.
-        let known = self
-            .crd
-            .clone()
-            .filter(|(read_at, _)| *read_at >= round.marked);
-        let caller = self.out.caller.clone();
-        self.calls.spawn(async move {
-            let (apply, crd, result) = remove_or_retain(&caller, remove, retain, known).await;
-            Done::Round(
-                name,
-                StepDone {
-                    apply,
-                    kind: StepKind::Leave { before, crd },
                     result,
                 },
             )
@@ -305,55 +273,6 @@ impl Driver {
         });
     }
 
-    fn note_left(
-        &mut self,
-        before: &Namespace,
-        after: &Namespace,
-        apply: &Apply,
-        crd: Option<(Instant, CrdState)>,
-    ) {
-        tracing::info!(namespace = before.name, "left");
-        if apply.labels.is_empty() {
-            let stayed = left_behind(before, after);
-            if !stayed.is_empty() {
-                let about = Regarding::Namespace {
-                    name: before.name.clone(),
-                    uid: before.uid.clone(),
-                };
-                self.out.publisher.publish(Event::co_owned(about, &stayed));
-            }
-        } else if let Some((_, state)) = &crd {
-            self.tell_removal_skipped(before, state);
-        }
-        if crd.is_some() {
-            self.crd = crd;
-        }
-    }
-
-    /// Said of the policy, so that ten thousand namespaces make one event with a count.
-    fn tell_removal_skipped(&self, before: &Namespace, state: &CrdState) {
-        let why = match state {
-            CrdState::Established => return,
-            CrdState::Terminating => {
-                "the definition of NamespacePolicy is being deleted".to_owned()
-            }
-            CrdState::Unreadable(error) => {
-                format!("the definition of NamespacePolicy cannot be read: {error}")
-            }
-        };
-        let author = State::parse(&before.state, wall_clock()).policy;
-        let Some(policy) = author.and_then(|name| self.index.compiled().get(&name)) else {
-            return;
-        };
-        let about = Regarding::Policy {
-            name: policy.name.clone(),
-            uid: policy.uid.clone(),
-        };
-        self.out
-            .publisher
-            .publish(Event::removal_skipped(about, &why));
-    }
-
     /// Ends a round with nothing left to do.
     fn settle(&mut self, name: &Arc<str>, outcome: Option<Outcome>, again: Option<Duration>) {
         self.end_round(name, "success");
@@ -423,7 +342,7 @@ impl Driver {
     }
 
     /// Ends a round of a namespace that is gone.
-    fn forget(&mut self, name: &Arc<str>) {
+    pub(super) fn forget(&mut self, name: &Arc<str>) {
         self.end_round(name, "success");
         self.backoffs.succeeded(name);
         self.unsettled.remove(name);
@@ -465,34 +384,6 @@ fn log_applied(name: &str, events: &[Event]) {
     } else {
         tracing::debug!(namespace = name, "applied");
     }
-}
-
-async fn remove_or_retain(
-    caller: &Caller,
-    remove: Apply,
-    retain: Apply,
-    known: Option<(Instant, CrdState)>,
-) -> (
-    Apply,
-    Option<(Instant, CrdState)>,
-    Result<Applied, CallError>,
-) {
-    let crd = if let Some(known) = known {
-        known
-    } else {
-        let began = Instant::now();
-        match crd_state::read(caller).await {
-            Ok(state) => (began, state),
-            Err(error) => return (retain, None, Err(error)),
-        }
-    };
-    let apply = if crd.1 == CrdState::Established {
-        remove
-    } else {
-        retain
-    };
-    let result = apply::send(caller, &apply, Mode::Write).await;
-    (apply, Some(crd), result)
 }
 
 /// How long until an instant of the wall clock; a moment when it has passed already, so that a plan

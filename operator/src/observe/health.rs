@@ -194,7 +194,6 @@ impl Watch {
 
 #[cfg(test)]
 mod tests {
-
     use podfence_plan::Unseen;
     use podfence_workload::Kind;
     use tokio::time::Instant;

@@ -7,15 +7,13 @@ use std::sync::Arc;
 
 use podfence_crd::{NamespacePolicy, PolicyProfile};
 use podfence_plan::{
-    Context, Ledger, Memory, Namespace, NamespacePlan, Policies, Policy, Profile, Servers, Unseen,
-    Unusable, Workloads, plan_namespace,
+    Context, Ledger, Memory, Namespace, NamespacePlan, Policies, Policy, Servers, Unseen,
+    Workloads, plan_namespace,
 };
 use podfence_workload::{Interner, Kind, Object};
 
+use super::compiled::{self, Kept};
 use super::source::{Malformed, Observed, Source};
-
-/// An object as decoded, or why it could not be.
-type Kept<T> = Result<Box<T>, Malformed>;
 
 /// An object by its namespace, empty where it has none, and its name.
 type Named = (Arc<str>, Box<str>);
@@ -108,7 +106,7 @@ impl Index {
                 self.marks.policies.insert(name.clone());
                 let old = self.policies.insert(name.clone(), kept);
                 let new = self.policies.get(&name);
-                self.stale |= !is_same_policy(old.as_ref(), new);
+                self.stale |= !compiled::is_same(old.as_ref(), new);
             }
             Observed::Profile(kept) => {
                 let name = name_of(&kept, |profile| profile.metadata.name.as_deref());
@@ -377,7 +375,7 @@ impl Index {
         };
         self.marks.namespaces.insert(Arc::clone(&name));
         // Events of two resources come in any order: what lies in it goes with its own events.
-        if !entry.workloads.is_empty() {
+        if holds_any(&entry.workloads) {
             entry.namespace = None;
             entry.memory = Memory::default();
             self.namespaces.insert(name, entry);
@@ -401,7 +399,7 @@ impl Index {
         if entry.workloads.delete(kind, name) {
             self.marks.namespaces.insert(Arc::from(namespace));
         }
-        if entry.namespace.is_none() && entry.workloads.is_empty() {
+        if entry.namespace.is_none() && !holds_any(&entry.workloads) {
             self.namespaces.remove(namespace);
         }
     }
@@ -447,93 +445,40 @@ impl Index {
     }
 
     fn recompile(&mut self) {
-        let mut usable = Vec::new();
-        let mut unusable = BTreeMap::new();
-        for (name, kept) in &self.policies {
-            match kept {
-                Err(Malformed {
-                    error, generation, ..
-                }) => {
-                    let problem = Unusable {
-                        error: error.clone(),
-                        generation: *generation,
-                    };
-                    unusable.insert(name.clone(), problem);
-                }
-                Ok(policy) => {
-                    let profile = resolve(&self.profiles, &policy.spec.profile_ref.name);
-                    match Policy::compile(policy, profile) {
-                        Ok(policy) => usable.push(policy),
-                        Err(error) => {
-                            let generation = policy.metadata.generation.unwrap_or_default();
-                            let problem = Unusable {
-                                error: error.to_string(),
-                                generation,
-                            };
-                            unusable.insert(name.clone(), problem);
-                        }
-                    }
-                }
-            }
-        }
-        let new = Policies::new(usable, unusable);
+        let new = compiled::compile(&self.policies, &self.profiles);
         let old = std::mem::replace(&mut self.compiled, new);
-        self.mark_changed(&old);
-    }
-
-    /// Marks what the policies that differ from `old` may have to do with.
-    fn mark_changed(&mut self, old: &Policies) {
-        let before: BTreeMap<&str, &Policy> = by_name(old);
-        let after: BTreeMap<&str, &Policy> = by_name(&self.compiled);
-        let differs =
-            |policy: &&Policy| before.get(policy.name.as_str()) != after.get(policy.name.as_str());
-        let changed: Vec<&Policy> = old
-            .iter()
-            .chain(self.compiled.iter())
-            .filter(differs)
-            .collect();
+        let changed = compiled::changed(&old, &self.compiled);
         for policy in &changed {
             self.marks.policies.insert(policy.name.clone());
             self.marks.profiles.insert(policy.profile_name.clone());
         }
-        if !old.unusable().eq(self.compiled.unusable()) {
-            let both = old.unusable().chain(self.compiled.unusable());
-            self.marks
-                .policies
-                .extend(both.map(|(name, _)| name.to_owned()));
-            let all = self.namespaces.keys().cloned();
-            self.marks.namespaces.extend(all);
-            return;
+        let now_or_before = || old.unusable().chain(self.compiled.unusable());
+        let others = !old.unusable().eq(self.compiled.unusable());
+        if others {
+            let names = now_or_before().map(|(name, _)| name.to_owned());
+            self.marks.policies.extend(names);
         }
-        let own = self.own_namespace.as_str();
         for (name, entry) in &self.namespaces {
             let Some(namespace) = entry.namespace.as_deref() else {
                 continue;
             };
-            let concerns = |policy: &Policy| {
-                policy.matches(name, &namespace.labels, own)
-                    || namespace.state.values().any(|value| *value == policy.name)
-            };
-            if changed.iter().any(|policy| concerns(policy)) {
+            // What a policy that cannot be used wants is not known, so it concerns everything.
+            let concerned = others
+                || changed
+                    .iter()
+                    .any(|policy| compiled::concerns(policy, namespace, &self.own_namespace));
+            if concerned {
                 self.marks.namespaces.insert(Arc::clone(name));
             }
         }
     }
 }
 
-fn by_name(policies: &Policies) -> BTreeMap<&str, &Policy> {
-    policies
-        .iter()
-        .map(|policy| (policy.name.as_str(), policy))
-        .collect()
-}
-
-fn resolve(profiles: &BTreeMap<String, Kept<PolicyProfile>>, name: &str) -> Profile {
-    match profiles.get(name) {
-        None => Profile::Missing,
-        Some(Ok(profile)) => Profile::read(profile),
-        Some(Err(malformed)) => Profile::Invalid(malformed.error.clone()),
-    }
+/// Whether any object is there. What came and went is not waited for where no namespace is.
+fn holds_any(workloads: &Workloads) -> bool {
+    Kind::ALL
+        .into_iter()
+        .any(|kind| workloads.names(kind).next().is_some())
 }
 
 fn name_of<T>(kept: &Kept<T>, name: impl Fn(&T) -> Option<&str>) -> String {
@@ -543,26 +488,218 @@ fn name_of<T>(kept: &Kept<T>, name: impl Fn(&T) -> Option<&str>) -> String {
     }
 }
 
-/// Whether two versions of a policy make the same plans. Our own status writes come back here.
-fn is_same_policy(
-    old: Option<&Kept<NamespacePolicy>>,
-    new: Option<&Kept<NamespacePolicy>>,
-) -> bool {
-    match (old, new) {
-        (Some(Ok(old)), Some(Ok(new))) => {
-            let identity = |policy: &NamespacePolicy| {
-                let metadata = &policy.metadata;
-                let deleting = metadata.deletion_timestamp.is_some();
-                (
-                    metadata.uid.clone(),
-                    metadata.generation,
-                    deleting,
-                    metadata.finalizers.clone(),
-                )
-            };
-            identity(old) == identity(new)
+#[cfg(test)]
+mod tests {
+    use podfence_plan::Namespace;
+    use podfence_workload::Kind;
+    use serde_json::{Value, json};
+
+    use super::super::raw::RawObject;
+    use super::super::source::{Observed, Source};
+    use super::{Index, Marks};
+
+    const PODS: Source = Source::Workloads(Kind::Pod);
+
+    fn observed(source: Source, object: &Value) -> Observed {
+        let raw: RawObject = serde_json::from_str(&object.to_string()).expect("an object");
+        source.decode(&raw)
+    }
+
+    fn namespace(name: &str, version: &str, tier: &str) -> Value {
+        json!({"metadata": {
+            "name": name, "uid": format!("uid-{name}"), "resourceVersion": version,
+            "creationTimestamp": "2026-11-20T10:00:00Z", "labels": {"tier": tier}}})
+    }
+
+    fn pod(namespace: &str, name: &str) -> Value {
+        json!({"metadata": {"namespace": namespace, "name": name, "uid": name},
+            "spec": {"containers": [{"name": "app"}]}})
+    }
+
+    fn policy(name: &str, generation: i64, tier: &str) -> Value {
+        json!({
+            "apiVersion": "podfence.dev/v1alpha1", "kind": "NamespacePolicy",
+            "metadata": {"name": name, "uid": name, "generation": generation,
+                "creationTimestamp": "2026-11-20T10:00:00Z"},
+            "spec": {"profileRef": {"name": "restricted"},
+                "namespaceSelector": {"matchLabels": {"tier": tier}}}})
+    }
+
+    fn profile() -> Value {
+        json!({
+            "apiVersion": "podfence.dev/v1alpha1", "kind": "PolicyProfile",
+            "metadata": {"name": "restricted"},
+            "spec": {"podSecurity": {"enforce": {"level": "restricted"}}}})
+    }
+
+    /// Two namespaces, two policies, and nothing marked any more.
+    fn index() -> Index {
+        let mut index = Index::new("podfence-system".to_owned());
+        for (source, object) in [
+            (Source::Namespaces, namespace("shop", "1", "apps")),
+            (Source::Namespaces, namespace("lake", "1", "data")),
+            (Source::Profiles, profile()),
+            (Source::Policies, policy("apps", 1, "apps")),
+            (Source::Policies, policy("data", 1, "data")),
+            (PODS, pod("shop", "web")),
+        ] {
+            index.apply(observed(source, &object));
         }
-        (Some(Err(old)), Some(Err(new))) => old == new,
-        _ => false,
+        assert_eq!(
+            marked(&index.take_marks()),
+            (vec!["lake", "shop"], vec!["apps", "data"])
+        );
+        index
+    }
+
+    fn marked(marks: &Marks) -> (Vec<&str>, Vec<&str>) {
+        let namespaces = marks.namespaces.iter().map(|name| &**name).collect();
+        let policies = marks.policies.iter().map(String::as_str).collect();
+        (namespaces, policies)
+    }
+
+    #[test]
+    fn what_is_as_before_marks_nothing() {
+        let mut index = index();
+        for source in [Source::Namespaces, PODS] {
+            index.begin_list(source);
+        }
+        index.apply(observed(
+            Source::Namespaces,
+            &namespace("shop", "1", "apps"),
+        ));
+        index.apply(observed(
+            Source::Namespaces,
+            &namespace("lake", "1", "data"),
+        ));
+        index.apply(observed(PODS, &pod("shop", "web")));
+        for source in [Source::Namespaces, PODS] {
+            index.finish_list(source);
+        }
+        assert_eq!(marked(&index.take_marks()), (vec![], vec![]));
+    }
+
+    #[test]
+    fn what_a_list_does_not_name_is_gone() {
+        for (source, namespaces, policies) in [
+            (PODS, vec!["shop"], vec![]),
+            (Source::Namespaces, vec!["lake", "shop"], vec![]),
+            (Source::Policies, vec!["lake", "shop"], vec!["apps", "data"]),
+            (Source::Profiles, vec!["lake", "shop"], vec!["apps", "data"]),
+        ] {
+            let mut index = index();
+            index.begin_list(source);
+            // A list that fails in the middle is begun again.
+            index.begin_list(source);
+            index.finish_list(source);
+            assert_eq!(
+                marked(&index.take_marks()),
+                (namespaces, policies),
+                "{source:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_pod_in_an_unread_form_counts_until_it_is_gone() {
+        let mut index = index();
+        let broken = json!({"metadata": {"namespace": "shop", "name": "web"}, "spec": 7});
+        index.apply(observed(PODS, &broken));
+        assert_eq!(index.unreadable().get("Pod"), Some(&1));
+        assert_eq!(marked(&index.take_marks()).0, ["shop"]);
+        index.begin_list(PODS);
+        index.finish_list(PODS);
+        assert_eq!(index.unreadable().get("Pod"), Some(&0));
+        assert_eq!(marked(&index.take_marks()).0, ["shop"]);
+    }
+
+    #[test]
+    fn a_policy_concerns_what_it_matches_and_what_it_matched() {
+        let mut index = index();
+        index.apply(observed(Source::Policies, &policy("apps", 2, "web")));
+        assert_eq!(
+            marked(&index.take_marks()),
+            (vec!["shop"], vec!["apps"]),
+            "matched before"
+        );
+        index.apply(observed(Source::Policies, &policy("apps", 3, "data")));
+        assert_eq!(
+            marked(&index.take_marks()),
+            (vec!["lake"], vec!["apps"]),
+            "matches now"
+        );
+        let mut echo = policy("apps", 3, "data");
+        echo["status"] = json!({"observedGeneration": 3});
+        index.apply(observed(Source::Policies, &echo));
+        assert_eq!(
+            marked(&index.take_marks()),
+            (vec![], vec!["apps"]),
+            "only its status"
+        );
+        index.apply(observed(
+            Source::Policies,
+            &json!({"metadata": {"name": "odd"}, "spec": 7}),
+        ));
+        assert_eq!(
+            marked(&index.take_marks()).0,
+            ["lake", "shop"],
+            "nobody knows what it wants"
+        );
+    }
+
+    #[test]
+    fn the_echo_of_a_write_is_no_news() {
+        let written: Namespace =
+            serde_json::from_value(namespace("shop", "2", "apps")).expect("reads");
+        let version = |index: &Index| {
+            let entry = index
+                .entry("shop")
+                .and_then(|entry| entry.namespace.clone());
+            entry.expect("it is known").resource_version
+        };
+        let mut index = index();
+        index.wrote("1", Box::new(written.clone()));
+        index.apply(observed(
+            Source::Namespaces,
+            &namespace("shop", "2", "apps"),
+        ));
+        assert_eq!(marked(&index.take_marks()).0, Vec::<&str>::new());
+        assert_eq!(version(&index), "2");
+
+        // The watch was quicker, and somebody else has written since.
+        index.apply(observed(
+            Source::Namespaces,
+            &namespace("shop", "3", "apps"),
+        ));
+        index.wrote("1", Box::new(written));
+        assert_eq!(version(&index), "3");
+    }
+
+    #[test]
+    fn a_namespace_created_anew_starts_without_memory() {
+        let mut index = index();
+        let memory = |index: &Index| {
+            index
+                .entry("shop")
+                .map(|entry| entry.memory.previous.is_some())
+        };
+        let entry = index.entry_mut("shop").expect("it is known");
+        entry.memory.previous = Some((
+            podfence_crd::Phase::Held,
+            k8s_openapi::jiff::Timestamp::UNIX_EPOCH,
+        ));
+        index.apply(observed(
+            Source::Namespaces,
+            &namespace("shop", "2", "apps"),
+        ));
+        assert_eq!(memory(&index), Some(true));
+        let mut another = namespace("shop", "9", "apps");
+        another["metadata"]["uid"] = json!("another");
+        index.apply(observed(Source::Namespaces, &another));
+        assert_eq!(memory(&index), Some(false));
+        index.delete(Source::Namespaces, "", "shop");
+        assert!(index.entry("shop").is_some(), "its pod is still there");
+        index.delete(PODS, "shop", "web");
+        assert!(index.entry("shop").is_none());
     }
 }

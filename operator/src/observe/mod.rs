@@ -1,5 +1,6 @@
 //! I/O in: watches report, and one synchronous index takes it in.
 
+pub mod compiled;
 pub mod health;
 pub mod index;
 pub mod raw;

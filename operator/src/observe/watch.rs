@@ -4,6 +4,7 @@
 //! that failed is there again: it only speaks up with the next object, which in a quiet resource
 //! may be hours away. `EstablishedLayer` hears it from the answer to the request.
 
+use std::collections::HashMap;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,7 +15,7 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tower::{Layer, Service};
 
 use super::raw::RawObject;
@@ -30,6 +31,10 @@ const PAGE_SIZE: u32 = 250;
 /// connection that died without a word is found: kube gives up on a watch that is silent for five
 /// seconds longer, which makes the minute after which nothing tightens any more.
 const WATCH_SECONDS: u32 = 55;
+
+/// The shortest time between two requests for a watch of one resource. kube begins a watch that was
+/// ended anew at once; something in between that ends every watch would be asked without a pause.
+const PACE: Duration = Duration::from_secs(1);
 
 /// How long a connection may be silent while an answer is awaited, watches included. Without it a
 /// list on a connection that died would wait for ever.
@@ -181,7 +186,7 @@ async fn watch(source: Source, client: Client, reports: mpsc::Sender<Report>) {
     }
 }
 
-/// Reports every watch that the server agreed to.
+/// Reports every watch that the server agreed to, and asks for none too often.
 #[derive(Debug, Clone)]
 pub struct EstablishedLayer {
     reports: mpsc::Sender<Report>,
@@ -205,6 +210,7 @@ impl<S> Layer<S> for EstablishedLayer {
         Established {
             inner,
             paths,
+            asked: HashMap::new(),
             reports: self.reports.clone(),
         }
     }
@@ -215,10 +221,23 @@ impl<S> Layer<S> for EstablishedLayer {
 pub struct Established<S> {
     inner: S,
     paths: Vec<(String, Source)>,
+    /// When each watch was requested last, or is going to be.
+    asked: HashMap<Source, Instant>,
     reports: mpsc::Sender<Report>,
 }
 
 impl<S> Established<S> {
+    /// How long the next request for this watch has to wait.
+    fn pause(&mut self, source: Source) -> Duration {
+        let now = Instant::now();
+        let at = self
+            .asked
+            .get(&source)
+            .map_or(now, |last| now.max(*last + PACE));
+        self.asked.insert(source, at);
+        at - now
+    }
+
     fn watched(&self, uri: &Uri) -> Option<Source> {
         let mut query = uri.query()?.split('&');
         query.find(|parameter| *parameter == "watch=true")?;
@@ -251,7 +270,10 @@ where
             return Box::pin(answer);
         };
         let reports = self.reports.clone();
+        let pause = self.pause(source);
         Box::pin(async move {
+            // Nothing is sent before the future of the answer is polled.
+            sleep(pause).await;
             let response = answer.await;
             if response
                 .as_ref()
