@@ -5,7 +5,7 @@
 //! and this program, so absolute times speak of all of them. `PODFENCE_BENCH_NAMESPACES` and
 //! `PODFENCE_BENCH_PODS` change the size of the second part.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -92,13 +92,13 @@ fn labelled(client: Client) -> mpsc::UnboundedReceiver<String> {
     tokio::spawn(async move {
         let config = watcher::Config::default().labels(ENFORCE);
         let mut events = watcher(Api::<Namespace>::all(client), config).boxed();
-        let mut seen: HashMap<String, ()> = HashMap::new();
+        let mut seen = HashSet::new();
         while let Some(event) = events.next().await {
-            let (Ok(Event::Apply(namespace)) | Ok(Event::InitApply(namespace))) = event else {
+            let Ok(Event::Apply(namespace) | Event::InitApply(namespace)) = event else {
                 continue;
             };
             let name = namespace.name_any();
-            if seen.insert(name.clone(), ()).is_none() && sender.send(name).is_err() {
+            if seen.insert(name.clone()) && sender.send(name).is_err() {
                 return;
             }
         }
