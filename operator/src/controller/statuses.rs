@@ -34,6 +34,10 @@ const INTERVAL: Duration = Duration::from_secs(2);
 /// labelled at once never shows as work under way, and a restart does not make `Ready` flap.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// The same, for the first pass over everything after a start. Until then most namespaces are not
+/// known, and what the leader before wrote says more than a status that counts only some of them.
+const FIRST_PATIENCE: Duration = Duration::from_secs(30);
+
 /// Whose status.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(super) enum Key {
@@ -101,6 +105,8 @@ pub(super) struct Statuses {
     tracks: HashMap<Key, Track>,
     /// Those that wait for namespaces to be done.
     patient: BTreeSet<Key>,
+    /// Everything was planned at least once.
+    passed: bool,
 }
 
 impl Statuses {
@@ -149,6 +155,7 @@ impl Driver {
     /// Computes the statuses that are due, and begins to write those that changed.
     pub(super) fn write_statuses(&mut self, now: Instant) {
         if self.rounds.is_empty() && self.namespaces.is_empty() && self.unsettled.is_empty() {
+            self.statuses.passed = true;
             for key in std::mem::take(&mut self.statuses.patient) {
                 self.statuses.queue.mark(key, now);
             }
@@ -202,7 +209,12 @@ impl Driver {
             return self.forget_status(&key);
         };
         let track = self.statuses.tracks.entry(key.clone()).or_default();
-        let ready_at = track.dirty_since.unwrap_or(now) + PATIENCE;
+        let patience = if self.statuses.passed {
+            PATIENCE
+        } else {
+            FIRST_PATIENCE
+        };
+        let ready_at = track.dirty_since.unwrap_or(now) + patience;
         if pending > 0 && now < ready_at {
             self.statuses.queue.wake(key.clone(), ready_at - now, now);
             self.statuses.patient.insert(key);
