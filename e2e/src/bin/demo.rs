@@ -47,13 +47,22 @@ const ANNOTATIONS: &str = concat!(
     r#"{{$key}}: {{$value}}{{"\n"}}{{end}}"#,
 );
 
+/// What restricted asks of a pod, as a patch of the template in `reports`.
+const FIX: &str = concat!(
+    r#"{"spec":{"template":{"spec":{"#,
+    r#""securityContext":{"runAsNonRoot":true,"seccompProfile":{"type":"RuntimeDefault"}},"#,
+    r#""containers":[{"name":"jasper","securityContext":{"runAsUser":10001,"#,
+    r#""allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}}}}"#,
+);
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let keep = env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0");
     say("First the operator is compiled, unless it is there already.");
     build_operator().await?;
     say(
-        "A Kubernetes of our own: etcd, API server and controllers, as real as any, but without nodes: pods stay Pending.",
+        "A Kubernetes of our own: etcd, API server and controllers, as real as any, but without \
+         nodes: pods stay Pending.",
     );
     let began = Instant::now();
     let cluster = Cluster::start().await?;
@@ -63,7 +72,8 @@ async fn main() -> anyhow::Result<()> {
     ));
 
     say(
-        "The operator, as a process of this machine: it has its own service account's token and the shipped roles, no more.",
+        "The operator, as a process of this machine: it has its own service account's token and \
+         the shipped roles, no more.",
     );
     let began = Instant::now();
     let operator = cluster.operator().await?.start().await?;
@@ -86,25 +96,31 @@ async fn main() -> anyhow::Result<()> {
 
 async fn show(lab: &Lab) -> anyhow::Result<()> {
     say(
-        "A web shop's cluster as one finds it: eleven namespaces, some clean, some not, some labelled by somebody before.",
+        "A web shop's cluster as one finds it: eleven namespaces, some clean, some not, some \
+         labelled by somebody before.",
     );
-    quietly(lab, &["apply", "--server-side", "-f", &samples("cluster")?]).await?;
+    let cluster = samples("cluster")?;
+    quietly(lab, &["apply", "--server-side", "-f", &cluster]).await?;
 
     say("Two profiles say what good looks like, six policies say where, and how to get there.");
-    quietly(
-        lab,
-        &["apply", "--server-side", "-f", &samples("podfence")?],
-    )
-    .await?;
     let began = Instant::now();
+    let podfence = samples("podfence")?;
+    quietly(lab, &["apply", "--server-side", "-f", &podfence]).await?;
     verdicts(lab).await?;
+    let took = seconds(began);
     note(&format!(
-        "every verdict is in after {:.1} s, soaks of 5 s included",
-        seconds(began)
+        "every verdict is in after {took:.1} s, soaks of 5 s included"
     ));
 
+    look(lab).await?;
+    fix(lab).await
+}
+
+/// What everybody can see who may read policies and namespaces.
+async fn look(lab: &Lab) -> anyhow::Result<()> {
     say(
-        "The whole cluster on one screen: what is enforced, what is held back, and how many workloads are to blame.",
+        "The whole cluster on one screen: what is enforced, what is held back, and how many \
+         workloads are to blame.",
     );
     print(lab, &["get", "namespacepolicy"]).await?;
 
@@ -112,7 +128,8 @@ async fn show(lab: &Lab) -> anyhow::Result<()> {
     print(lab, &["get", "namespacepolicy", "-o", "wide"]).await?;
 
     say(
-        "The conditions of one policy. Ready says that Podfence did its job; the others say what it found.",
+        "The conditions of one policy. Ready says whether Podfence could do its job; the others \
+         say what it found.",
     );
     print(lab, &["get", "namespacepolicy", "apps", "-o", CONDITIONS]).await?;
 
@@ -120,18 +137,39 @@ async fn show(lab: &Lab) -> anyhow::Result<()> {
     print(lab, &["get", "namespacepolicy", "apps", "-o", NAMESPACES]).await?;
 
     say(
-        "And what it is all about: the labels that the API server enforces. What breaks nothing is restricted by now.",
+        "And what it is all about: the labels that the API server enforces. Where restricted \
+         breaks nothing, it is enforced by now.",
     );
-    print(lab, &["get", "namespaces", "--label-columns", LABELS]).await?;
+    print(lab, &["get", "namespaces", "--label-columns", LABELS]).await
+}
+
+/// What stood in the way is mended, and nobody tells Podfence.
+async fn fix(lab: &Lab) -> anyhow::Result<()> {
+    say("Somebody mends the workload that holds `reports` back, and its soak begins: 5 s here.");
+    let patch = [
+        "-n",
+        "reports",
+        "patch",
+        "deployment",
+        "year-end",
+        "-p",
+        FIX,
+    ];
+    print(lab, &patch).await?;
+    let began = Instant::now();
+    enforces(lab, "reports", "restricted").await?;
+    note(&format!(
+        "restricted is enforced there after {:.1} s",
+        seconds(began)
+    ));
 
     say("What Podfence knows of a namespace is written on it, so that a restart forgets nothing.");
-    print(lab, &["get", "namespace", "blog", "-o", ANNOTATIONS]).await
+    print(lab, &["get", "namespace", "reports", "-o", ANNOTATIONS]).await
 }
 
 /// Waits until every policy has said its last word: nothing is under way, and no soak is left.
 async fn verdicts(lab: &Lab) -> anyhow::Result<()> {
     let policies: Api<NamespacePolicy> = Api::all(lab.client());
-    let namespaces: Api<Namespace> = Api::all(lab.client());
     eventually(VERDICT_TIMEOUT, async || {
         for policy in policies.list(&ListParams::default()).await? {
             let name = policy.name_any();
@@ -146,16 +184,26 @@ async fn verdicts(lab: &Lab) -> anyhow::Result<()> {
             let soaking = status.summary.namespaces_soaking;
             ensure!(soaking == 0, "{soaking} namespaces of {name} are soaking");
         }
-        let shop = namespaces.get("shop").await?;
-        let level = shop.labels().get("pod-security.kubernetes.io/enforce");
+        Ok(())
+    })
+    .await
+    .context("not every verdict came in")?;
+    enforces(lab, "shop", "restricted").await
+}
+
+/// Waits until a namespace enforces a level.
+async fn enforces(lab: &Lab, namespace: &str, want: &str) -> anyhow::Result<()> {
+    let namespaces: Api<Namespace> = Api::all(lab.client());
+    eventually(VERDICT_TIMEOUT, async || {
+        let found = namespaces.get(namespace).await?;
+        let level = found.labels().get("pod-security.kubernetes.io/enforce");
         ensure!(
-            level.is_some_and(|level| level == "restricted"),
-            "shop enforces {level:?}"
+            level.is_some_and(|level| level == want),
+            "{namespace} enforces {level:?}"
         );
         Ok(())
     })
     .await
-    .context("not every verdict came in")
 }
 
 /// Keeps it all up. The lab's supervisor ends this process, and everything else, when a signal
