@@ -12,7 +12,7 @@ use kube::core::response::StatusCause;
 use tokio::time::timeout;
 
 use crate::args::REQUEST_TIMEOUT;
-use crate::lease::Fence;
+use crate::fence::Fence;
 
 /// Why there is no answer that means anything. All of it is worth another try.
 #[derive(Debug, thiserror::Error)]

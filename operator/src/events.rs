@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 
 use crate::args::REQUEST_TIMEOUT;
-use crate::lease::Fence;
+use crate::fence::Fence;
 use crate::metrics::{Metrics, Written};
 
 /// Events that wait to be published. After a change to thousands of namespaces the rest is dropped:

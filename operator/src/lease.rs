@@ -20,6 +20,8 @@ use podfence_plan::ledger::{self, Ledger};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use crate::fence::Fence;
+
 /// Who is elected, and how.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -48,13 +50,8 @@ pub fn unique_identity(name: &str) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum LeaseError {
     /// The API server refused or was not reached.
-    #[error("failed to {verb} the Lease")]
-    Request {
-        /// What was tried.
-        verb: &'static str,
-        /// Why it failed.
-        source: Box<kube::Error>,
-    },
+    #[error("failed to {0} the Lease")]
+    Request(&'static str, #[source] Box<kube::Error>),
     /// No answer in time.
     #[error("failed to {0} the Lease in time")]
     Timeout(&'static str),
@@ -63,27 +60,8 @@ pub enum LeaseError {
 impl LeaseError {
     fn has_code(&self, code: u16) -> bool {
         // The code and not the reason: a proxy's answer has no reason.
-        matches!(self, Self::Request { source, .. }
+        matches!(self, Self::Request(_, source)
             if matches!(&**source, kube::Error::Api(status) if status.code == code))
-    }
-}
-
-/// Whether this process may write, asked right before every write. Cheap to clone and to ask.
-#[derive(Debug, Clone)]
-pub struct Fence(watch::Receiver<Option<Instant>>);
-
-impl Fence {
-    /// Whether the Lease is held, on this machine's monotonic clock: a process that was stopped
-    /// for a while learns of it here and not from the election, which slept as well.
-    #[must_use]
-    pub fn holds(&self) -> bool {
-        self.0.borrow().is_some_and(|until| Instant::now() < until)
-    }
-
-    /// A fence that opens and closes as the sender says, for whoever has another right to write.
-    #[must_use]
-    pub fn controlled(until: watch::Receiver<Option<Instant>>) -> Self {
-        Self(until)
     }
 }
 
@@ -356,9 +334,7 @@ impl Election {
         let Some(mut wanted) = self.seen.as_ref().map(|seen| seen.lease.clone()) else {
             return Ok(false);
         };
-        if let Some(spec) = &mut wanted.spec {
-            spec.renew_time = Some(MicroTime((self.wall_clock)()));
-        }
+        self.stamp(&mut wanted);
         let sent = Instant::now();
         match self.replace(&wanted).await {
             Ok(lease) => self.renewed(lease, sent),
@@ -372,9 +348,7 @@ impl Election {
                 if let Some(text) = annotation(&wanted) {
                     set_annotation(&mut lease, text.to_owned());
                 }
-                if let Some(spec) = &mut lease.spec {
-                    spec.renew_time = Some(MicroTime((self.wall_clock)()));
-                }
+                self.stamp(&mut lease);
                 let sent = Instant::now();
                 let lease = self.replace(&lease).await?;
                 self.renewed(lease, sent);
@@ -405,14 +379,19 @@ impl Election {
         if let Some(spec) = &mut lease.spec {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
-            spec.renew_time = Some(MicroTime((self.wall_clock)()));
         }
+        self.stamp(&mut lease);
         if let Err(error) = self.replace(&lease).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not give the lease back"
             );
         }
+    }
+
+    fn stamp(&self, lease: &mut Lease) {
+        let now = MicroTime((self.wall_clock)());
+        lease.spec.get_or_insert_default().renew_time = Some(now);
     }
 
     fn renewed(&mut self, lease: Lease, sent: Instant) {
@@ -502,10 +481,7 @@ impl Election {
     ) -> Result<Lease, LeaseError> {
         match timeout(self.settings.renew_deadline / 2, call).await {
             Ok(Ok(lease)) => Ok(lease),
-            Ok(Err(source)) => Err(LeaseError::Request {
-                verb,
-                source: Box::new(source),
-            }),
+            Ok(Err(source)) => Err(LeaseError::Request(verb, Box::new(source))),
             Err(_) => Err(LeaseError::Timeout(verb)),
         }
     }

@@ -11,6 +11,7 @@ pub mod call;
 pub mod controller;
 pub mod crd_state;
 pub mod events;
+pub mod fence;
 pub mod lease;
 pub mod metrics;
 pub mod observe;

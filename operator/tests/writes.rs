@@ -11,7 +11,7 @@ use fake::{Asked, CRDS, Fake, Interception, NAMESPACES, namespace, status};
 use podfence_operator::apply::{Applied, Mode, send};
 use podfence_operator::call::{CallError, Caller};
 use podfence_operator::crd_state::{self, CrdState};
-use podfence_operator::lease::Fence;
+use podfence_operator::fence::Fence;
 use podfence_plan::Apply;
 use serde_json::{Value, json};
 use tokio::sync::watch;

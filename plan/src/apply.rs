@@ -42,13 +42,38 @@ impl Apply {
             || ownership
                 .our_labels()
                 .any(|key| !self.labels.contains_key(key))
-            || self.annotations != namespace.state
+            || !self.annotations.iter().eq(stored(namespace))
             || self
                 .annotations
                 .keys()
                 .any(|key| !ownership.annotation(key).ours)
             || (self.annotations.is_empty() && ownership.has_our_state())
     }
+}
+
+/// The state annotations that are there. What is empty and not ours says nothing and cannot be
+/// removed by leaving it out.
+pub(crate) fn stored(namespace: &Namespace) -> impl Iterator<Item = (&String, &String)> {
+    let ours = |key: &str| namespace.ownership.annotation(key).ours;
+    let state = namespace.state.iter();
+    state.filter(move |(key, value)| !value.is_empty() || ours(key))
+}
+
+/// The annotations to send for this state. Leaving a key out removes it only where nobody else owns
+/// it, and an old record of cleanness that stays would be believed. So it is emptied, which makes it
+/// ours alone, and left out after that.
+pub(crate) fn annotations_for(
+    namespace: &Namespace,
+    mut wanted: BTreeMap<String, String>,
+) -> BTreeMap<String, String> {
+    for (key, value) in &namespace.state {
+        let owners = namespace.ownership.annotation(key);
+        let stays = !owners.ours || !owners.others.is_empty();
+        if stays && !value.is_empty() && !wanted.contains_key(key) {
+            wanted.insert(key.clone(), String::new());
+        }
+    }
+    wanted
 }
 
 /// What one mode is to be.

@@ -24,6 +24,13 @@ pub(crate) struct Course {
 }
 
 impl Governed<'_> {
+    /// The keys that the API server refused to take from others, for the namespace as it is.
+    pub(crate) fn refused(&self) -> Option<&BTreeMap<String, Vec<String>>> {
+        let refused = self.memory.refused.as_ref()?;
+        let current = refused.resource_version == self.namespace.resource_version;
+        current.then_some(&refused.keys)
+    }
+
     /// Decides what an apply sends for a mode that should become `wanted`.
     pub(crate) fn course(&self, mode: Mode, wanted: Option<LevelVersion>) -> Course {
         let mut course = Course {
@@ -39,12 +46,7 @@ impl Governed<'_> {
             return course;
         };
         let none = BTreeMap::new();
-        let refused = self
-            .memory
-            .refused
-            .as_ref()
-            .filter(|refused| refused.resource_version == self.namespace.resource_version)
-            .map_or(&none, |refused| &refused.keys);
+        let refused = self.refused().unwrap_or(&none);
         let managers = contenders(self.namespace, refused, mode, wanted);
         course.managers = managers.into_iter().map(str::to_owned).collect();
         let contested = !course.managers.is_empty();

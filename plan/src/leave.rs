@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 
 use podfence_crd::Strategy;
 
-use crate::apply::{Apply, Wish, labels_for};
+use crate::apply::{Apply, Wish, annotations_for, labels_for, stored};
 use crate::namespace::Namespace;
 use crate::namespace_plan::{Context, NamespacePlan, Step};
 use crate::state::State;
 use podfence_podsecurity::Mode;
 
 pub(crate) fn plan(context: &Context<'_>, namespace: &Namespace) -> NamespacePlan {
-    if namespace.terminating || namespace.state.is_empty() {
+    if namespace.terminating || stored(namespace).next().is_none() {
         return NamespacePlan::nothing();
     }
     let state = State::parse(&namespace.state, context.now);
@@ -52,13 +52,15 @@ fn retained_labels(namespace: &Namespace) -> BTreeMap<String, String> {
 
 /// An apply without any state.
 fn bare(namespace: &Namespace, labels: BTreeMap<String, String>) -> Apply {
+    let annotations = annotations_for(namespace, BTreeMap::new());
     Apply {
         name: namespace.name.clone(),
         uid: namespace.uid.clone(),
         resource_version: namespace.resource_version.clone(),
         labels,
-        annotations: BTreeMap::new(),
-        force: false,
+        // Labels are sent with their live values, so that force takes no more than our own state.
+        force: !annotations.is_empty(),
+        annotations,
     }
 }
 

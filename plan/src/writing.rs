@@ -6,7 +6,7 @@ use podfence_podsecurity::{Level, LevelVersion, Mode};
 
 use crate::answer;
 use crate::answer::Ruling;
-use crate::apply::{Apply, Wish, labels_for};
+use crate::apply::{Apply, Wish, annotations_for, labels_for};
 use crate::course::Course;
 use crate::enforce::{Decision, Standing};
 use crate::event::Event;
@@ -254,13 +254,16 @@ impl<'a, 'b, 'c> Writing<'a, 'b, 'c> {
 
     pub(crate) fn apply(&self, courses: &[Course], state: &State) -> Apply {
         let namespace = self.planned.governed.namespace;
-        let annotations = state.to_annotations();
+        let annotations = annotations_for(namespace, state.to_annotations());
         // Nobody else may write our state. Where somebody did, forcing takes nothing but that: the
         // contested labels that we yield are not in the apply, and the resourceVersion pins what
         // is there.
+        let refused = self.planned.governed.refused();
         let usurped = annotations.iter().any(|(key, value)| {
+            // Some owners appear in no managedFields entry, and only the refusal names them.
+            let told = refused.is_some_and(|keys| keys.contains_key(key));
             namespace.state.get(key).is_some_and(|live| live != value)
-                && !namespace.ownership.annotation(key).others.is_empty()
+                && (told || !namespace.ownership.annotation(key).others.is_empty())
         });
         Apply {
             name: namespace.name.clone(),

@@ -221,6 +221,48 @@ fn owners_that_only_the_api_server_knows() {
 }
 
 #[test]
+fn state_whose_owners_were_forgotten_is_taken_back() {
+    for policy in ["Yield", "TakeOver"] {
+        let spec = json!({"conflictPolicy": policy, "rollout": {"soak": "1h"}});
+        let mut world = World::with_policy(restricted(), spec);
+        assert_eq!(world.phase().0, Phase::Soaking, "{policy}");
+        world.namespace.clear_managed_fields();
+        world.add(pod("bad", privileged_spec()));
+        // The phase that is stored has an owner that no managedFields entry shows.
+        assert_eq!(world.phase().0, Phase::Held, "{policy}");
+        let keys: Vec<_> = world.namespace.annotations().map(str::to_owned).collect();
+        let clean = "state.podfence.dev/clean-since".to_owned();
+        assert!(
+            !keys.contains(&clean),
+            "a record that is over must not stay: {keys:?}"
+        );
+    }
+}
+
+#[test]
+fn state_of_a_namespace_that_leaves_goes_whoever_owns_it() {
+    for (name, change) in [
+        (
+            "nobody",
+            (|world| world.namespace.clear_managed_fields()) as fn(&mut World),
+        ),
+        ("somebody too", |world| {
+            let keys: Vec<_> = world.namespace.annotations().map(str::to_owned).collect();
+            for key in keys {
+                world.namespace.set_annotation("kubectl-edit", &key, "x");
+            }
+        }),
+    ] {
+        let mut world = World::with_policy(restricted(), json!({}));
+        world.settle();
+        change(&mut world);
+        world.edit("apps", json!({"excludedNamespaces": ["shop"]}));
+        assert_eq!(world.settle(), None, "{name}");
+        assert_eq!(world.namespace.annotations().next(), None, "{name}");
+    }
+}
+
+#[test]
 fn nothing_is_lowered_that_is_not_ours() {
     for policy in ["Yield", "TakeOver"] {
         let mut world = world(baseline(), json!({"conflictPolicy": policy}));

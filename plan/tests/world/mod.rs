@@ -110,7 +110,11 @@ impl ServedNamespace {
         }
         let before = (self.labels.clone(), self.annotations.clone());
         let mut found = conflicts(&self.labels, &apply.labels, self.unmanaged);
-        found.extend(conflicts(&self.annotations, &apply.annotations, false));
+        found.extend(conflicts(
+            &self.annotations,
+            &apply.annotations,
+            self.unmanaged,
+        ));
         if !found.is_empty() && !apply.force {
             return Err(Refusal::Conflict(found));
         }
