@@ -1,5 +1,6 @@
 //! What all plans depend on: who leads, what cannot be seen, when soaks had to start again. No I/O.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use podfence_plan::{Ledger, Unseen};
@@ -17,6 +18,9 @@ use crate::server::Vitals;
 /// How long a standby keeps in mind what came and went. A leader that is alive has seen it by then;
 /// one that died is replaced sooner.
 const HINDSIGHT: Duration = Duration::from_secs(60);
+
+/// Namespaces that a standby evaluates in one tick, so that its loop turns on.
+const WARMED_AT_ONCE: usize = 256;
 
 impl Driver {
     /// Queues what changed.
@@ -187,7 +191,8 @@ impl Driver {
         let old = |marked: Instant| now.duration_since(marked) >= HINDSIGHT;
         let waiting = self.namespaces.waiting().filter(|(_, marked)| old(*marked));
         let names: Vec<_> = waiting
-            .map(|(name, _)| std::sync::Arc::clone(name))
+            .map(|(name, _)| Arc::clone(name))
+            .take(WARMED_AT_ONCE)
             .collect();
         let ledger = Ledger::starting(wall_clock());
         for name in names {
