@@ -18,9 +18,10 @@ use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Client, ResourceExt as _};
 use podfence_e2e::eventually;
 use podfence_e2e::lab::Lab;
-use podfence_e2e::story::{Cluster, Operator, Passes, Story, pod};
+use podfence_e2e::story::{Cluster, Operator, Passes, STORY_LABEL, Story, pod};
 use serde_json::json;
 use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 const REACTIONS: usize = 500;
 const NAMESPACES: usize = 1_000;
@@ -53,14 +54,22 @@ async fn react(cluster: &Arc<Cluster>) -> Result<()> {
             json!({ "rollout": { "strategy": "Immediate" } }),
         )
         .await?;
-    let mut labelled = labelled(story.client());
+    let (sender, mut labelled) = mpsc::unbounded_channel();
+    // Ended with this function: an API server that stops waits for the watches on it.
+    let mut watches = JoinSet::new();
+    watches.spawn(tell_labelled(story.client(), sender));
+    let namespaces: Api<Namespace> = Api::all(story.client());
     let mut times = Vec::with_capacity(REACTIONS);
     for number in 0..REACTIONS {
-        let name = format!("n{number}");
+        let name = story.full(&format!("n{number}"));
+        let namespace: Namespace = serde_json::from_value(json!({
+            "metadata": { "name": name, "labels": { STORY_LABEL: story.label() } },
+        }))?;
         let asked = Instant::now();
-        story.namespace(&name).await?;
+        namespaces
+            .create(&PostParams::default(), &namespace)
+            .await?;
         let created = Instant::now();
-        let name = story.full(&name);
         while labelled.recv().await.context("the watch ended")? != name {}
         times.push((asked.elapsed(), created.elapsed()));
     }
@@ -86,24 +95,20 @@ fn spread(times: &mut [Duration]) -> String {
     )
 }
 
-/// The names of namespaces, each when it is first seen with an enforce label.
-fn labelled(client: Client) -> mpsc::UnboundedReceiver<String> {
-    let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::spawn(async move {
-        let config = watcher::Config::default().labels(ENFORCE);
-        let mut events = watcher(Api::<Namespace>::all(client), config).boxed();
-        let mut seen = HashSet::new();
-        while let Some(event) = events.next().await {
-            let Ok(Event::Apply(namespace) | Event::InitApply(namespace)) = event else {
-                continue;
-            };
-            let name = namespace.name_any();
-            if seen.insert(name.clone()) && sender.send(name).is_err() {
-                return;
-            }
+/// Sends the names of namespaces, each when it is first seen with an enforce label.
+async fn tell_labelled(client: Client, sender: mpsc::UnboundedSender<String>) {
+    let config = watcher::Config::default().labels(ENFORCE);
+    let mut events = watcher(Api::<Namespace>::all(client), config).boxed();
+    let mut seen = HashSet::new();
+    while let Some(event) = events.next().await {
+        let Ok(Event::Apply(namespace) | Event::InitApply(namespace)) = event else {
+            continue;
+        };
+        let name = namespace.name_any();
+        if seen.insert(name.clone()) && sender.send(name).is_err() {
+            return;
         }
-    });
-    receiver
+    }
 }
 
 /// How soon after its start the operator has said everything there is to say.
