@@ -321,12 +321,32 @@ impl Story {
     ///
     /// When the audit log cannot be read.
     pub async fn requests(&self) -> anyhow::Result<Vec<AuditEvent>> {
+        self.requests_about(&["namespaces"]).await
+    }
+
+    async fn requests_about(&self, resources: &[&str]) -> anyhow::Result<Vec<AuditEvent>> {
         let mut events = self.cluster.lab().audit().since(self.began).await?;
         let prefix = self.full("");
         events.retain(|event| {
             event.user.username == OPERATOR_USER
-                && event.object_ref.resource == "namespaces"
+                && resources.contains(&event.object_ref.resource.as_str())
                 && event.object_ref.name.starts_with(&prefix)
+        });
+        Ok(events)
+    }
+
+    /// The statuses of one policy that the operator wrote and the API server took.
+    ///
+    /// # Errors
+    ///
+    /// When the audit log cannot be read.
+    pub async fn status_writes(&self, policy: &str) -> anyhow::Result<Vec<AuditEvent>> {
+        let mut events = self.requests_about(&["namespacepolicies"]).await?;
+        let name = self.full(policy);
+        events.retain(|event| {
+            event.object_ref.name == name
+                && event.object_ref.subresource == "status"
+                && event.succeeded()
         });
         Ok(events)
     }
@@ -372,6 +392,8 @@ impl Story {
             &at,
             &may_lower,
         ));
+        let plurals = KINDS_WITH_STATUS.map(|(_, plural)| plural);
+        wrong.extend(writes::needless(&self.requests_about(&plurals).await?));
         ensure!(
             wrong.is_empty(),
             "the story came out, but:\n{}",

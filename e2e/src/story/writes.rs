@@ -83,6 +83,28 @@ pub fn broken_rules(
         .collect()
 }
 
+/// The requests on objects with a status that changed nothing: what they left has the version that
+/// an earlier one of them left.
+#[must_use]
+pub fn needless(events: &[AuditEvent]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    let stored = events
+        .iter()
+        .filter(|event| event.succeeded() && !event.is_dry_run());
+    stored
+        .filter_map(|event| {
+            let metadata = &event.response_object.as_ref()?["metadata"];
+            let (uid, version) = (
+                metadata["uid"].as_str()?,
+                metadata["resourceVersion"].as_str()?,
+            );
+            let is_new = seen.insert((uid, version));
+            let text = || format!("{} {}: a needless write", event.verb, event.request_uri);
+            (!is_new).then(text)
+        })
+        .collect()
+}
+
 struct Log<'a> {
     at: &'a dyn Fn(&str, &str) -> Option<Value>,
     may_lower: &'a BTreeSet<String>,
@@ -430,5 +452,13 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_write_that_left_what_was_there_is_needless() {
+        let none = json!({});
+        let left = |version: &str| event("patch", OWN, &none, &namespace(version, &none, &none));
+        assert_eq!(needless(&[left("2"), left("3")]), Vec::<String>::new());
+        assert_eq!(needless(&[left("2"), left("3"), left("3")]).len(), 1);
     }
 }

@@ -25,6 +25,7 @@ mod restarts;
 mod rights;
 mod scale;
 mod servers;
+mod statuses;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -84,6 +85,8 @@ fn main() -> ExitCode {
         Case::new(leaving::retain_keeps_the_labels_and_needs_no_finalizer),
         Case::new(leaving::remove_takes_exactly_our_own_labels),
         Case::new(leaving::remove_spares_what_another_policy_wins),
+        Case::new(statuses::are_written_now_and_then_however_much_happens),
+        Case::new(statuses::are_never_current_before_the_policy_was_seen),
         Case::new(oddities::a_finished_pod_holds_nothing),
         Case::new(oddities::a_label_that_cannot_be_read_is_said),
         Case::new(oddities::a_namespace_created_anew_begins_anew),
