@@ -27,6 +27,7 @@
 )]
 
 mod cluster;
+mod extent;
 mod history;
 mod installation;
 pub mod kstatus;
@@ -38,6 +39,7 @@ mod waiting;
 pub mod writes;
 
 pub use cluster::{Cluster, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, OPERATOR_USER, Running};
+pub use extent::everything_is_told;
 pub use history::{History, Version};
 pub use labels::pod_security_labels;
 pub use objects::{Passes, deployment, pod, pod_spec};

@@ -11,7 +11,10 @@ use podfence_crd::{Phase, Reason};
 use podfence_e2e::{
     fault_proxy::{FaultProxy, Moment},
     harness::Shared,
-    story::{Cluster, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, PATIENCE, Passes, Running, Story},
+    story::{
+        Cluster, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, PATIENCE, Passes, Running, Story,
+        everything_is_told,
+    },
 };
 use serde_json::json;
 
@@ -34,8 +37,7 @@ pub(crate) async fn at_any_write_change_nothing_in_the_end(
     _: Shared<Running>,
 ) -> anyhow::Result<()> {
     let cluster = Cluster::start().await?;
-    let all = std::env::var("PODFENCE_STORIES").is_ok_and(|stories| stories == "all");
-    let moments: Vec<_> = if all {
+    let moments: Vec<_> = if everything_is_told() {
         let each = [Moment::BeforeForwarding, Moment::AfterCommit];
         (1..=WRITES)
             .flat_map(|nth| each.map(|moment| (nth, moment)))

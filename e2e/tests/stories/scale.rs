@@ -17,7 +17,10 @@ use podfence_e2e::{
     eventually,
     harness::Shared,
     lab::{AuditEvent, Lab},
-    story::{Cluster, OPERATOR_USER, Passes, Running, STORY_LABEL, Story, pod_security_labels},
+    story::{
+        Cluster, OPERATOR_USER, Passes, Running, STORY_LABEL, Story, everything_is_told,
+        pod_security_labels,
+    },
 };
 use serde_json::json;
 
@@ -40,7 +43,7 @@ struct Scale {
 }
 
 fn scale() -> Scale {
-    if std::env::var("PODFENCE_STORIES").is_ok_and(|stories| stories == "all") {
+    if everything_is_told() {
         Scale {
             namespaces: 2_000,
             rest: Duration::from_secs(60),

@@ -8,7 +8,7 @@ use podfence_crd::{ConditionType, NamespacePolicy, Phase, PolicyProfile, Reason}
 use podfence_e2e::{
     eventually,
     lab::{AuditEvent, AuditMark},
-    story::{Cluster, OPERATOR_USER, Operator, PATIENCE, Passes, Story},
+    story::{Cluster, OPERATOR_USER, Operator, PATIENCE, Passes, Story, everything_is_told},
 };
 use serde_json::json;
 use tokio::time::{sleep, timeout};
@@ -226,10 +226,6 @@ impl Deprived<'_> {
         })
         .await
     }
-}
-
-fn everything_is_told() -> bool {
-    std::env::var("PODFENCE_STORIES").is_ok_and(|stories| stories == "all")
 }
 
 /// Whether the operator has never written this policy's status.
