@@ -204,6 +204,7 @@ impl Driver {
             self.tend_finalizers(now);
             self.write_statuses(now);
             self.start_rounds();
+            self.end_patience(now);
         }
     }
 

@@ -205,6 +205,54 @@ async fn labels_reports_and_then_rests() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn verdicts_without_writes_are_reported_at_once() {
+    let fake = cluster("DryRun", &[]);
+    for number in 0..600 {
+        let name = format!("n{number}");
+        fake.put(NAMESPACES, namespace(&name, json!({"tier": "apps"})));
+    }
+    let began = Instant::now();
+    let _operator = start(&fake, "one");
+    eventually("it is reported", || {
+        summary(&fake, "apps")["namespacesMatched"] == 600
+    })
+    .await;
+    assert!(
+        began.elapsed() < Duration::from_millis(500),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(status_writes(&fake).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_namespace_that_hangs_keeps_no_other_policy_waiting() {
+    let fake = cluster(IMMEDIATE, &["shop"]);
+    fake.put(POLICIES, policy("other", json!({"strategy": "DryRun"})));
+    fake.put(NAMESPACES, namespace("lake", json!({"tier": "other"})));
+    fake.intercept(|asked| {
+        let shop = asked.path.ends_with("/namespaces/shop");
+        shop.then_some(Interception::Silence)
+    });
+    let began = Instant::now();
+    let _operator = start(&fake, "one");
+    eventually("the other is reported", || {
+        summary(&fake, "other")["namespacesMatched"] == 1
+    })
+    .await;
+    assert!(
+        began.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        began.elapsed()
+    );
+    assert_eq!(
+        summary(&fake, "apps"),
+        Value::Null,
+        "work under way is not reported at once"
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_object_that_cannot_be_read_stops_no_other() {
     let fake = cluster(IMMEDIATE, &["shop"]);
     let broken = |name: &str| json!({"metadata": {"namespace": "shop", "name": name}, "spec": 7});

@@ -154,12 +154,6 @@ impl Driver {
 
     /// Computes the statuses that are due, and begins to write those that changed.
     pub(super) fn write_statuses(&mut self, now: Instant) {
-        if self.rounds.is_empty() && self.namespaces.is_empty() && self.unsettled.is_empty() {
-            self.statuses.passed = true;
-            for key in std::mem::take(&mut self.statuses.patient) {
-                self.statuses.queue.mark(key, now);
-            }
-        }
         let mut pending = None;
         while self.has_room() {
             let tracks = &self.statuses.tracks;
@@ -185,6 +179,28 @@ impl Driver {
                     self.write_policy_status(&name, key, pending, now);
                 }
             }
+        }
+    }
+
+    /// Lets go on what waited only for namespaces that are done by now. One that cannot be written
+    /// keeps the status of its own policies waiting, and no other.
+    pub(super) fn end_patience(&mut self, now: Instant) {
+        if !self.namespaces.is_empty() {
+            return;
+        }
+        self.statuses.passed |= self.rounds.is_empty();
+        if self.statuses.patient.is_empty() {
+            return;
+        }
+        let pending = self.pending();
+        let waits = |key: &Key| matches!(key, Key::Policy(name) if pending.contains_key(name));
+        let (patient, done) = std::mem::take(&mut self.statuses.patient)
+            .into_iter()
+            .partition(waits);
+        self.statuses.patient = patient;
+        let done: BTreeSet<Key> = done;
+        for key in done {
+            self.statuses.queue.mark(key, now);
         }
     }
 
