@@ -98,7 +98,10 @@ pub fn needless(events: &[AuditEvent]) -> Vec<String> {
                 metadata["uid"].as_str()?,
                 metadata["resourceVersion"].as_str()?,
             );
-            let is_new = seen.insert((uid, version));
+            // Taking the last finalizer away is a deletion, which has no version of its own.
+            let is_end =
+                metadata["deletionTimestamp"].is_string() && metadata["finalizers"].is_null();
+            let is_new = seen.insert((uid, version)) || is_end;
             let text = || format!("{} {}: a needless write", event.verb, event.request_uri);
             (!is_new).then(text)
         })
@@ -460,5 +463,9 @@ mod tests {
         let left = |version: &str| event("patch", OWN, &none, &namespace(version, &none, &none));
         assert_eq!(needless(&[left("2"), left("3")]), Vec::<String>::new());
         assert_eq!(needless(&[left("2"), left("3"), left("3")]).len(), 1);
+        let mut gone = namespace("3", &none, &none);
+        gone["metadata"]["deletionTimestamp"] = json!("2026-11-24T02:55:01Z");
+        let last = event("patch", OWN, &none, &gone);
+        assert_eq!(needless(&[left("3"), last]), Vec::<String>::new());
     }
 }
