@@ -128,7 +128,7 @@ fn wrong_selectors() -> Table {
     use Change::Remove;
     const MORE: &str = "/matchExpressions/-";
     let labels = |count: usize| {
-        Value::from_iter((0..count).map(|index| (format!("key-{index}"), json!("value"))))
+        (0..count).map(|index| (format!("key-{index}"), json!("value"))).collect::<Value>()
     };
     let expression = |key: &str, operator: &str| set(json!({ "key": key, "operator": operator }));
     let with = |operator: &str, values: &[&str]| {
