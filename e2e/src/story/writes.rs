@@ -311,149 +311,97 @@ mod tests {
         broken_rules(events, &at, &may_lower)
     }
 
+    /// An apply of these labels on version 1, dry or not, and the namespace as it then is.
+    fn apply(query: &str, labels: &Value, after: &Value) -> AuditEvent {
+        event("patch", query, &namespace("1", labels, &json!({})), after)
+    }
+
+    /// Exactly one rule is broken, and `want` is in its words; or none, where that is empty.
+    fn assert_broken(name: &str, want: &str, broken: &[String]) {
+        match want {
+            "" => assert_eq!(broken, <[String; 0]>::default(), "{name}"),
+            want => {
+                assert_eq!(broken.len(), 1, "{name}: {broken:?}");
+                assert!(broken[0].contains(want), "{name}: {broken:?}");
+            }
+        }
+    }
+
     #[test]
-    fn each_rule_can_be_broken() {
+    fn each_rule_of_a_change_can_be_broken() {
+        let (nothing, note) = (json!({}), json!({ "note": "x" }));
         let team = json!({ "team": "shop" });
         let baseline = json!({ "team": "shop", ENFORCE: "baseline" });
-        let note = json!({ "note": "x" });
-        let request = |labels: Value| namespace("1", &labels, &json!({}));
-        let apply = |labels: Value| request(labels);
-        let lowered = [event(
-            "patch",
-            OWN,
-            &apply(json!({})),
-            &namespace("2", &team, &note),
-        )];
-        let raise = apply(json!({ ENFORCE: "baseline" }));
-        let raised = event("patch", OWN, &raise, &namespace("2", &baseline, &note));
-        let dry_run = event("patch", &format!("{OWN}&dryRun=All"), &raise, &Value::Null);
-        let mut bare = apply(json!({}));
-        bare["metadata"] = json!({ "name": "shop", "resourceVersion": "1" });
-        let same = namespace("2", &team, &note);
-        let nowhere: &[&str] = &[];
+        let raise = json!({ ENFORCE: "baseline" });
+        let lowered = [apply(OWN, &nothing, &namespace("2", &team, &note))];
+        let raised = apply(OWN, &raise, &namespace("2", &baseline, &note));
+        let dry = format!("{OWN}&dryRun=All");
+        let asked = [apply(&dry, &raise, &Value::Null), raised.clone()];
+        let other = [apply(&dry, &nothing, &Value::Null), raised.clone()];
+        let raised = [raised];
+        let same = [apply(OWN, &nothing, &namespace("1", &team, &note))];
+        let label = [apply(OWN, &nothing, &namespace("2", &nothing, &note))];
+        let annotation = [apply(OWN, &nothing, &namespace("2", &team, &nothing))];
+        let shop: &[&str] = &["shop"];
         for (name, before, events, may_lower, want) in [
             (
                 "lowered",
                 &baseline,
                 &lowered[..],
-                nowhere,
+                &[][..],
                 "enforce was lowered",
             ),
-            ("lowered as asked", &baseline, &lowered, &["shop"], ""),
-            (
-                "raised unasked",
-                &team,
-                std::slice::from_ref(&raised),
-                nowhere,
-                "without asking",
-            ),
-            (
-                "raised after asking",
-                &team,
-                &[dry_run.clone(), raised.clone()],
-                nowhere,
-                "",
-            ),
-            (
-                "asked something else",
-                &team,
-                &[
-                    event(
-                        "patch",
-                        &format!("{OWN}&dryRun=All"),
-                        &apply(json!({})),
-                        &Value::Null,
-                    ),
-                    raised.clone(),
-                ],
-                nowhere,
-                "without asking",
-            ),
-            (
-                "changed nothing",
-                &team,
-                &[event(
-                    "patch",
-                    OWN,
-                    &apply(json!({})),
-                    &namespace("1", &team, &note),
-                )],
-                nowhere,
-                "needless",
-            ),
-            (
-                "foreign label",
-                &team,
-                &[event(
-                    "patch",
-                    OWN,
-                    &apply(json!({})),
-                    &namespace("2", &json!({}), &note),
-                )],
-                nowhere,
-                "labels of others",
-            ),
+            ("lowered as asked", &baseline, &lowered, shop, ""),
+            ("raised unasked", &team, &raised, &[], "without asking"),
+            ("raised after asking", &team, &asked, &[], ""),
+            ("asked something else", &team, &other, &[], "without asking"),
+            ("changed nothing", &team, &same, &[], "needless"),
+            ("foreign label", &team, &label, &[], "labels of others"),
             (
                 "foreign annotation",
                 &team,
-                &[event(
-                    "patch",
-                    OWN,
-                    &apply(json!({})),
-                    &namespace("2", &team, &json!({})),
-                )],
-                nowhere,
+                &annotation,
+                &[],
                 "annotations of others",
             ),
-            (
-                "no uid",
-                &team,
-                &[event("patch", OWN, &bare, &same)],
-                nowhere,
-                "without uid",
-            ),
+        ] {
+            assert_broken(name, want, &broken(before, events, may_lower));
+        }
+    }
+
+    #[test]
+    fn each_rule_of_a_request_can_be_broken() {
+        let (nothing, note) = (json!({}), json!({ "note": "x" }));
+        let team = json!({ "team": "shop" });
+        let after = namespace("2", &team, &note);
+        let plain = namespace("1", &nothing, &nothing);
+        let bare = json!({ "metadata": { "name": "shop", "resourceVersion": "1" } });
+        let theirs = json!({ "team": "x" });
+        for (name, event, want) in [
+            ("as it should be", event("patch", OWN, &plain, &after), ""),
+            ("no uid", event("patch", OWN, &bare, &after), "without uid"),
             (
                 "another manager",
-                &team,
-                &[event("patch", "fieldManager=x", &apply(json!({})), &same)],
-                nowhere,
+                apply("fieldManager=x", &nothing, &after),
                 "field manager",
             ),
             (
                 "updated",
-                &team,
-                &[event("update", OWN, &apply(json!({})), &same)],
-                nowhere,
+                event("update", OWN, &plain, &after),
                 "only patched",
             ),
             (
                 "somebody's key",
-                &team,
-                &[event("patch", OWN, &apply(json!({ "team": "x" })), &same)],
-                nowhere,
+                apply(OWN, &theirs, &after),
                 "somebody else",
             ),
             (
                 "from nowhere",
-                &team,
-                &[event(
-                    "patch",
-                    OWN,
-                    &namespace("7", &json!({}), &json!({})),
-                    &same,
-                )],
-                nowhere,
+                event("patch", OWN, &namespace("7", &nothing, &nothing), &after),
                 "not on record",
             ),
         ] {
-            let broken = broken(before, events, may_lower);
-            match want {
-                "" => assert_eq!(broken, Vec::<String>::new(), "{name}"),
-                want => {
-                    assert_eq!(broken.len(), 1, "{name}: {broken:?}");
-                    assert!(broken[0].contains(want), "{name}: {broken:?}");
-                }
-            }
+            assert_broken(name, want, &broken(&team, &[event], &[]));
         }
     }
 
