@@ -120,28 +120,21 @@ async fn start(cluster: &Arc<Cluster>) -> Result<()> {
     let story = cluster.story("start").await?;
     fill(&story, namespaces, pods).await?;
     story.restricted().await?;
-    let rollout = json!({ "rollout": { "strategy": "DryRun" } });
-    story.policy("all", "restricted", rollout).await?;
     println!("{namespaces} namespaces and {pods} pods, from the start of the process:");
-    report("every verdict (dry run)", cluster, &story, pods, namespaces).await?;
-    let rollout = json!({ "rollout": { "strategy": "Guarded", "soak": "0s" } });
-    story.policy("all", "restricted", rollout).await?;
-    report(
-        "every verdict, all labels written",
-        cluster,
-        &story,
-        pods,
-        namespaces,
-    )
-    .await?;
-    report(
-        "every verdict, nothing to write",
-        cluster,
-        &story,
-        pods,
-        namespaces,
-    )
-    .await
+    let dry_run = json!({ "strategy": "DryRun" });
+    let guarded = json!({ "strategy": "Guarded", "soak": "0s" });
+    let runs = [
+        ("every verdict (dry run)", dry_run),
+        ("every verdict, all labels written", guarded.clone()),
+        ("every verdict, nothing to write", guarded),
+    ];
+    for (run, (what, rollout)) in runs.into_iter().enumerate() {
+        // Another generation, so that the status of the run before does not count for this one.
+        let spec = json!({ "rollout": rollout, "priority": run });
+        story.policy("all", "restricted", spec).await?;
+        report(what, cluster, &story, pods, namespaces).await?;
+    }
+    Ok(())
 }
 
 fn size(variable: &str, default: usize) -> Result<usize> {
@@ -201,11 +194,6 @@ async fn report(
     pods: usize,
     namespaces: usize,
 ) -> Result<()> {
-    let generation = story.get_policy("all").await?.metadata.generation;
-    // The status of the run before must not count for this one.
-    story
-        .policy("all", "restricted", json!({ "priority": generation }))
-        .await?;
     let generation = story.get_policy("all").await?.metadata.generation;
     let began = Instant::now();
     let operator = cluster.operator().await?.start_waiting().await?;
