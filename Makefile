@@ -40,9 +40,10 @@ lint: setup ## formatting, clippy and documentation without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: bench
-bench: setup ## evaluation beside the Go library, and the operator on a real API server
+bench: setup ## evaluation beside the Go library; the operator's reaction, start and scale on a real API server
 	$(CARGO) bench --locked --package podfence-e2e --bench podsecurity
 	$(CARGO) bench --locked --package podfence-e2e --bench operator
+	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- scale
 
 .PHONY: fuzz
 fuzz: setup ## long runs: random histories, a kill at every write, random pods for FOR=3600 seconds
