@@ -8,5 +8,7 @@ pub mod pods;
 pub mod story;
 
 mod eventually;
+mod program;
 
 pub use eventually::eventually;
+pub use program::build_program;

@@ -3,7 +3,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{ExitStatus, Stdio},
+    process::ExitStatus,
     time::Duration,
 };
 
@@ -11,11 +11,11 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{Api, Client};
 use rustix::process::Signal;
-use tokio::{process::Command, sync::OnceCell};
+use tokio::sync::OnceCell;
 
 use super::{OPERATOR_NAMESPACE, PATIENCE};
 use crate::{
-    eventually,
+    build_program, eventually,
     lab::{Process, Program},
 };
 
@@ -39,40 +39,7 @@ async fn build() -> anyhow::Result<PathBuf> {
     if let Some(executable) = std::env::var_os("PODFENCE_OPERATOR") {
         return Ok(executable.into());
     }
-    // The workspace's features, so that what `cargo test --workspace` has built is used again.
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args([
-            "build",
-            "--locked",
-            "--quiet",
-            "--workspace",
-            "--bin",
-            "podfence-operator",
-        ])
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let output = command.output().await.context("failed to run cargo")?;
-    ensure!(
-        output.status.success(),
-        "cargo build failed: {}",
-        output.status
-    );
-    let executable = output.stdout.split(|byte| *byte == b'\n').find_map(|line| {
-        let message: serde_json::Value = serde_json::from_slice(line).ok()?;
-        let named = message["target"]["name"] == "podfence-operator";
-        message["executable"]
-            .as_str()
-            .filter(|_| named)
-            .map(PathBuf::from)
-    });
-    executable.context("cargo names no executable of the operator")
+    build_program("podfence-operator").await
 }
 
 /// How an operator is started. The flags are the shipped ones unless said otherwise.

@@ -18,6 +18,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::Client;
 use podfence_e2e::{
+    build_program,
     harness::{Case, Shared, Stage, tell},
     lab::Lab,
 };
@@ -80,44 +81,10 @@ fn workspace() -> PathBuf {
 /// The command line, built in the profile of this program.
 async fn executable() -> anyhow::Result<PathBuf> {
     static EXECUTABLE: OnceCell<PathBuf> = OnceCell::const_new();
-    EXECUTABLE.get_or_try_init(build).await.cloned()
-}
-
-async fn build() -> anyhow::Result<PathBuf> {
-    // The workspace's features, so that what `cargo test --workspace` has built is used again.
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command
-        .args([
-            "build",
-            "--locked",
-            "--quiet",
-            "--workspace",
-            "--bin",
-            "kubectl-podfence",
-        ])
-        .args(["--message-format", "json-render-diagnostics"])
-        .current_dir(workspace())
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .kill_on_drop(true);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let output = command.output().await.context("failed to run cargo")?;
-    ensure!(
-        output.status.success(),
-        "cargo build failed: {}",
-        output.status
-    );
-    let executable = output.stdout.split(|byte| *byte == b'\n').find_map(|line| {
-        let message: Value = serde_json::from_slice(line).ok()?;
-        let named = message["target"]["name"] == "kubectl-podfence";
-        message["executable"]
-            .as_str()
-            .filter(|_| named)
-            .map(PathBuf::from)
-    });
-    executable.context("cargo names no executable of the command line")
+    let built = EXECUTABLE
+        .get_or_try_init(|| build_program("kubectl-podfence"))
+        .await;
+    built.cloned()
 }
 
 /// Scans `input`; what was printed, and the exit code.
