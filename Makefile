@@ -43,12 +43,12 @@ lint: setup ## formatting, clippy and documentation without a warning
 bench: setup ## evaluation beside the Go library; the operator's reaction, start and scale on a real API server
 	$(CARGO) bench --locked --package podfence-e2e --bench podsecurity
 	$(CARGO) bench --locked --package podfence-e2e --bench operator
-	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- scale
+	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- scale::
 
 .PHONY: fuzz
 fuzz: setup ## long runs: random histories, a kill at every write, random pods for FOR=3600 seconds
 	PODFENCE_HISTORIES=20000 $(CARGO) test --locked --release --package podfence-plan --test interleavings
-	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- kills
+	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- kills::
 	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test differential -- --nocapture
 
 .PHONY: crds

@@ -1,8 +1,10 @@
 //! What `config/default` installs: taken without a warning, and its admission policies under real
 //! requests of several accounts. Starts labs, makes requests.
 
+mod request;
+mod tables;
+
 use std::{
-    fmt,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::ExitCode,
@@ -10,7 +12,6 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
-use http::Method;
 use k8s_openapi::api::authorization::v1::SubjectAccessReview;
 use kube::{Api, Client, api::PostParams};
 use podfence_e2e::{
@@ -19,6 +20,15 @@ use podfence_e2e::{
     lab::{KubernetesVersion, Lab},
 };
 use serde_json::{Value, json};
+
+use request::{
+    Outcome, Request, annotation, check, create, create_namespace, label, namespace, send,
+};
+use tables::{
+    denied_to_the_operator_on_namespaces, denied_to_the_operator_on_policies,
+    operator_on_namespaces, operator_on_policies, ordinary_requests, requests_on_state,
+    shipped_operator_on_namespaces,
+};
 
 /// A policy works in a second after its binding was written, on a busy machine later.
 const ADMISSION_TIMEOUT: Duration = Duration::from_secs(60);
@@ -101,155 +111,6 @@ roleRef: { apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: admin }
 subjects:
   - { apiGroup: rbac.authorization.k8s.io, kind: User, name: tenant }
 "#;
-
-/// A request as it goes to the API server; always a dry run, so that no row depends on another.
-struct Request {
-    method: Method,
-    path: String,
-    content_type: &'static str,
-    body: Value,
-}
-
-/// A row of a table: what is tried, and how.
-type Row = (&'static str, Request);
-
-impl Request {
-    fn new(method: Method, path: &str, content_type: &'static str, body: Value) -> Self {
-        let path = format!(
-            "{path}{}dryRun=All",
-            if path.contains('?') { '&' } else { '?' }
-        );
-        Self {
-            method,
-            path,
-            content_type,
-            body,
-        }
-    }
-}
-
-fn merge(path: &str, body: Value) -> Request {
-    Request::new(Method::PATCH, path, "application/merge-patch+json", body)
-}
-
-/// Adds, changes or (null) removes one label.
-fn label(path: &str, key: &str, value: impl Into<Value>) -> Request {
-    merge(
-        path,
-        json!({ "metadata": { "labels": { key: value.into() } } }),
-    )
-}
-
-/// Adds, changes or (null) removes one annotation.
-fn annotation(path: &str, key: &str, value: impl Into<Value>) -> Request {
-    merge(
-        path,
-        json!({ "metadata": { "annotations": { key: value.into() } } }),
-    )
-}
-
-/// Server-side apply of a namespace's metadata by the operator's field manager, forced.
-fn apply(path: &str, metadata: &Value) -> Request {
-    let path = format!("{path}?fieldManager=podfence&force=true");
-    Request::new(
-        Method::PATCH,
-        &path,
-        "application/apply-patch+yaml",
-        namespace(metadata),
-    )
-}
-
-fn create(path: &str, body: Value) -> Request {
-    Request::new(Method::POST, path, "application/json", body)
-}
-
-fn create_namespace(metadata: &Value) -> Request {
-    create(NAMESPACES, namespace(metadata))
-}
-
-/// A whole namespace in place of the one that is there, as `kubectl replace` does.
-fn replace(path: &str, labels: &Value, annotations: &Value) -> Request {
-    let body = json!({
-        "apiVersion": "v1",
-        "kind": "Namespace",
-        "metadata": { "name": LIVED_IN, "labels": labels, "annotations": annotations },
-        "spec": { "finalizers": ["kubernetes"] },
-    });
-    Request::new(Method::PUT, path, "application/json", body)
-}
-
-fn delete(path: &str) -> Request {
-    // With a body, the API server looks nowhere else for options.
-    let options = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "dryRun": ["All"] });
-    Request::new(Method::DELETE, path, "application/json", options)
-}
-
-fn namespace(metadata: &Value) -> Value {
-    json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": metadata })
-}
-
-/// What became of a request.
-#[derive(PartialEq, Eq)]
-enum Outcome {
-    Allowed,
-    /// Refused by an admission policy.
-    DeniedBy(&'static str),
-    /// Refused in another way, such as by RBAC.
-    Other(String),
-}
-
-impl fmt::Debug for Outcome {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Allowed => write!(formatter, "allowed"),
-            Self::DeniedBy(policy) => write!(formatter, "denied by {policy}"),
-            Self::Other(message) => write!(formatter, "refused otherwise: {message}"),
-        }
-    }
-}
-
-async fn send(client: &Client, request: &Request) -> anyhow::Result<Outcome> {
-    let http = http::Request::builder()
-        .method(request.method.clone())
-        .uri(&request.path)
-        .header(http::header::CONTENT_TYPE, request.content_type)
-        .body(serde_json::to_vec(&request.body)?)?;
-    match client.request_text(http).await {
-        Ok(_) => Ok(Outcome::Allowed),
-        Err(kube::Error::Api(status)) => {
-            let by = |policy: &&&str| {
-                let start = format!(
-                    "ValidatingAdmissionPolicy '{policy}' with binding '{policy}' denied request"
-                );
-                status.code == 403 && status.message.contains(&start)
-            };
-            Ok(match [CONFINE, CONFINE_POLICIES, GUARD].iter().find(by) {
-                Some(policy) => Outcome::DeniedBy(policy),
-                None => Outcome::Other(format!("{} {}", status.code, status.message)),
-            })
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Sends every row and reports all that came out otherwise.
-async fn check(client: &Client, who: &str, want: &Outcome, rows: &[Row]) -> anyhow::Result<()> {
-    let mut wrong = Vec::new();
-    for (name, request) in rows {
-        let got = send(client, request)
-            .await
-            .with_context(|| format!("{who}: {name}"))?;
-        if got != *want {
-            wrong.push(format!("{name}: {got:?}"));
-        }
-    }
-    ensure!(
-        wrong.is_empty(),
-        "{who}, want {want:?}:\n{}",
-        wrong.join("\n")
-    );
-    Ok(())
-}
 
 /// Everything that the policies are asked about, in place and working.
 async fn install(lab: &Lab, kustomization: &Path) -> anyhow::Result<()> {
@@ -375,175 +236,6 @@ impl Stage for LivedIn {
     async fn strike(self) -> anyhow::Result<()> {
         self.0.stop().await
     }
-}
-
-/// What the operator does on namespaces.
-#[rustfmt::skip]
-fn operator_on_namespaces() -> Vec<Row> {
-    let kept_labels = json!({ "team": "shop", "pod-security.kubernetes.io/enforce": "restricted" });
-    let kept_annotations = json!({ "note": "ours", "podfence.dev/wish": "soon" });
-    let applied = json!({
-        "labels": { "pod-security.kubernetes.io/enforce": "restricted" },
-        "annotations": { "state.podfence.dev/phase": "Enforced" },
-    });
-    let reset = json!({ "metadata": { "managedFields": [{}] } });
-    vec![
-        ("applies labels and state", apply(NAMESPACE, &applied)),
-        ("adds its label", label(NAMESPACE, "pod-security.kubernetes.io/audit", "restricted")),
-        ("removes its label", label(NAMESPACE, "pod-security.kubernetes.io/enforce", ())),
-        ("adds state", annotation(NAMESPACE, "state.podfence.dev/since", "now")),
-        ("removes state", annotation(NAMESPACE, "state.podfence.dev/phase", ())),
-        ("forgets managed fields", merge(NAMESPACE, reset)),
-        ("changes nothing", merge(NAMESPACE, json!({}))),
-        ("replaces and keeps the rest", replace(NAMESPACE, &kept_labels, &kept_annotations)),
-    ]
-}
-
-/// The same, by the one verb that its shipped role has for it.
-fn shipped_operator_on_namespaces() -> Vec<Row> {
-    let mut rows = operator_on_namespaces();
-    rows.retain(|(_, request)| request.method == Method::PATCH);
-    rows
-}
-
-/// What the operator never does on namespaces, whatever its roles are.
-#[rustfmt::skip]
-fn denied_to_the_operator_on_namespaces() -> Vec<Row> {
-    let status = &format!("{NAMESPACE}/status");
-    let finalize = &format!("{NAMESPACE}/finalize");
-    let new = "/api/v1/namespaces/new";
-    let level = "pod-security.kubernetes.io/enforce";
-    let kept_labels = json!({ "team": "shop" });
-    let kept_annotations = json!({ "note": "ours", "podfence.dev/wish": "soon" });
-    let mixed = json!({ "metadata": { "labels": { level: "restricted", "tier": "apps" } } });
-    let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" });
-    let with_owner = json!({ "metadata": { "ownerReferences": [owner] } });
-    let finalizer = json!({ "metadata": { "finalizers": [FINALIZER] } });
-    vec![
-        ("adds a label", label(NAMESPACE, "tier", "apps")),
-        ("changes a label", label(NAMESPACE, "team", "other")),
-        ("removes a label", label(NAMESPACE, "team", ())),
-        ("applies a label", apply(NAMESPACE, &json!({ "labels": { "tier": "apps" } }))),
-        ("adds a label beside its own", merge(NAMESPACE, mixed)),
-        ("replaces without a label", replace(NAMESPACE, &json!({}), &kept_annotations)),
-        ("begins like its label", label(NAMESPACE, "pod-security.kubernetes.io.a/enforce", "x")),
-        ("ends like its label", label(NAMESPACE, "a.pod-security.kubernetes.io/enforce", "x")),
-        ("adds an annotation", annotation(NAMESPACE, "a", "b")),
-        ("changes an annotation", annotation(NAMESPACE, "note", "mine")),
-        ("removes an annotation", annotation(NAMESPACE, "note", ())),
-        ("replaces without annotations", replace(NAMESPACE, &kept_labels, &json!({}))),
-        ("writes what people write", annotation(NAMESPACE, "podfence.dev/wish", "never")),
-        ("ends like its annotation", annotation(NAMESPACE, "a.state.podfence.dev/phase", "x")),
-        ("state as a label", label(NAMESPACE, "state.podfence.dev/phase", "Held")),
-        ("a level as an annotation", annotation(NAMESPACE, level, "restricted")),
-        ("adds a finalizer", merge(NAMESPACE, finalizer)),
-        ("adds an owner", merge(NAMESPACE, with_owner)),
-        ("its label through status", label(status, level, "privileged")),
-        ("its state through status", annotation(status, "state.podfence.dev/phase", "Enforced")),
-        ("writes the status", merge(status, json!({ "status": { "phase": "Active" } }))),
-        ("its label through finalize", replace(finalize, &json!({}), &json!({}))),
-        ("creates", create_namespace(&json!({ "name": "new" }))),
-        ("creates with a generated name", create_namespace(&json!({ "generateName": "new-" }))),
-        ("creates by apply", apply(new, &json!({ "name": "new" }))),
-        ("deletes", delete(NAMESPACE)),
-    ]
-}
-
-fn finalizers(finalizers: &[&str]) -> Request {
-    merge(POLICY, json!({ "metadata": { "finalizers": finalizers } }))
-}
-
-/// What the operator does on policies.
-#[rustfmt::skip]
-fn operator_on_policies() -> Vec<Row> {
-    let status = &format!("{POLICY}/status");
-    vec![
-        ("removes its finalizer", finalizers(&[BACKUP])),
-        ("adds a finalizer", finalizers(&[FINALIZER, "podfence.dev/more", BACKUP])),
-        ("writes the status", merge(status, json!({ "status": { "observedGeneration": 1 } }))),
-        ("changes nothing", merge(POLICY, json!({}))),
-    ]
-}
-
-/// What the operator never does on policies, whatever its roles are.
-#[rustfmt::skip]
-fn denied_to_the_operator_on_policies() -> Vec<Row> {
-    let owner = json!({ "apiVersion": "v1", "kind": "Node", "name": "n", "uid": "u" });
-    vec![
-        ("removes another finalizer", finalizers(&[FINALIZER])),
-        ("adds another finalizer", finalizers(&[FINALIZER, BACKUP, "example.com/b"])),
-        ("removes all finalizers", finalizers(&[])),
-        ("changes the spec", merge(POLICY, json!({ "spec": { "suspend": true } }))),
-        ("adds a label", label(POLICY, "a", "b")),
-        ("removes a label", label(POLICY, "team", ())),
-        ("adds an annotation", annotation(POLICY, "a", "b")),
-        ("adds an owner", merge(POLICY, json!({ "metadata": { "ownerReferences": [owner] } }))),
-        ("creates", create(POLICIES, policy("another"))),
-        ("deletes", delete(POLICY)),
-    ]
-}
-
-/// What everybody who may write namespaces may do as ever.
-#[rustfmt::skip]
-fn ordinary_requests() -> Vec<Row> {
-    let status = &format!("{NAMESPACE}/status");
-    let finalize = &format!("{NAMESPACE}/finalize");
-    let level = "pod-security.kubernetes.io/enforce";
-    let kept = json!({ "state.podfence.dev/phase": "Held" });
-    let finalizer = json!({ "metadata": { "finalizers": [BACKUP] } });
-    vec![
-        ("creates", create_namespace(&json!({ "name": "new", "labels": { "team": "shop" } }))),
-        ("creates with a generated name", create_namespace(&json!({ "generateName": "new-" }))),
-        ("creates by apply", apply("/api/v1/namespaces/new", &json!({ "name": "new" }))),
-        ("adds a label", label(NAMESPACE, "tier", "apps")),
-        ("removes a label", label(NAMESPACE, "team", ())),
-        ("sets a level", label(NAMESPACE, level, "restricted")),
-        ("removes all labels", merge(NAMESPACE, json!({ "metadata": { "labels": null } }))),
-        ("adds an annotation", annotation(NAMESPACE, "other", "x")),
-        ("removes an annotation", annotation(NAMESPACE, "note", ())),
-        ("writes what people write", annotation(NAMESPACE, "podfence.dev/wish", "never")),
-        ("ends like state", annotation(NAMESPACE, "a.state.podfence.dev/phase", "Enforced")),
-        ("a label like state", label(NAMESPACE, "state.podfence.dev/phase", "Enforced")),
-        ("writes the state that is", annotation(NAMESPACE, "state.podfence.dev/phase", "Held")),
-        ("replaces and keeps the state", replace(NAMESPACE, &json!({}), &kept)),
-        ("adds a finalizer", merge(NAMESPACE, finalizer)),
-        ("writes the status", merge(status, json!({ "status": { "phase": "Active" } }))),
-        ("a label through status", label(status, "tier", "apps")),
-        ("finalizes and keeps the state", replace(finalize, &json!({}), &kept)),
-        ("deletes", delete(NAMESPACE)),
-    ]
-}
-
-/// What adds, changes or removes state.
-#[rustfmt::skip]
-fn requests_on_state() -> Vec<Row> {
-    let status = &format!("{NAMESPACE}/status");
-    let finalize = &format!("{NAMESPACE}/finalize");
-    let new = "/api/v1/namespaces/new";
-    let (added, there) = ("state.podfence.dev/author", "state.podfence.dev/phase");
-    let changed = json!({ there: "Enforced" });
-    let named = json!({ "name": "new", "annotations": { added: "apps" } });
-    let generated = json!({ "generateName": "new-", "annotations": { added: "apps" } });
-    let mixed = json!({ "metadata": { "annotations": { "note": "x", added: "apps" } } });
-    let none = json!({ "metadata": { "annotations": null } });
-    vec![
-        ("adds", annotation(NAMESPACE, added, "apps")),
-        ("adds an empty one", annotation(NAMESPACE, added, "")),
-        ("changes", annotation(NAMESPACE, there, "Enforced")),
-        ("removes", annotation(NAMESPACE, there, ())),
-        ("removes all annotations", merge(NAMESPACE, none)),
-        ("adds among others", merge(NAMESPACE, mixed)),
-        ("applies", apply(NAMESPACE, &json!({ "annotations": changed }))),
-        ("replaces without it", replace(NAMESPACE, &json!({}), &json!({}))),
-        ("adds through status", annotation(status, added, "apps")),
-        ("changes through status", annotation(status, there, "Enforced")),
-        ("removes through status", annotation(status, there, ())),
-        ("changes through finalize", replace(finalize, &json!({}), &changed)),
-        ("removes through finalize", replace(finalize, &json!({}), &json!({}))),
-        ("creates with it", create_namespace(&named)),
-        ("creates with it and a generated name", create_namespace(&generated)),
-        ("creates with it by apply", apply(new, &named)),
-    ]
 }
 
 async fn the_operator_is_confined_whatever_its_roles(
