@@ -26,9 +26,13 @@ pub struct Owners {
 /// The owners of our keys: labels of Pod Security and annotations of our state.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ownership {
-    labels: BTreeMap<String, Owners>,
-    annotations: BTreeMap<String, Owners>,
+    labels: Table,
+    annotations: Table,
 }
+
+/// Owners by key, sorted. There is one for every namespace of a cluster: a map would take four times
+/// the memory.
+type Table = Box<[(Box<str>, Owners)]>;
 
 static NOBODY: Owners = Owners {
     ours: false,
@@ -39,13 +43,13 @@ impl Ownership {
     /// The owners of a label; nobody for a key that no entry names.
     #[must_use]
     pub fn label(&self, key: &str) -> &Owners {
-        self.labels.get(key).unwrap_or(&NOBODY)
+        find(&self.labels, key)
     }
 
     /// The owners of an annotation.
     #[must_use]
     pub fn annotation(&self, key: &str) -> &Owners {
-        self.annotations.get(key).unwrap_or(&NOBODY)
+        find(&self.annotations, key)
     }
 
     /// The Pod Security labels that our apply owns, sorted.
@@ -53,18 +57,18 @@ impl Ownership {
         self.labels
             .iter()
             .filter(|(_, owners)| owners.ours)
-            .map(|(key, _)| key.as_str())
+            .map(|(key, _)| &**key)
     }
 
     /// Whether our apply owns any state annotation.
     #[must_use]
     pub fn has_our_state(&self) -> bool {
-        self.annotations.values().any(|owners| owners.ours)
+        self.annotations.iter().any(|(_, owners)| owners.ours)
     }
 
     /// Reads managedFields entries.
     pub(crate) fn from_entries(entries: Vec<ManagedFieldsEntry>) -> Self {
-        let mut ownership = Self::default();
+        let (mut labels, mut annotations) = (BTreeMap::new(), BTreeMap::new());
         for entry in entries {
             let ours = entry.manager == FIELD_MANAGER
                 && entry.operation == "Apply"
@@ -75,27 +79,38 @@ impl Ownership {
                 .metadata
                 .unwrap_or_default();
             record(
-                &mut ownership.labels,
+                &mut labels,
                 metadata.labels,
                 LABEL_PREFIX,
                 ours,
                 &entry.manager,
             );
             record(
-                &mut ownership.annotations,
+                &mut annotations,
                 metadata.annotations,
                 STATE_PREFIX,
                 ours,
                 &entry.manager,
             );
         }
-        ownership
+        Self {
+            labels: labels.into_iter().collect(),
+            annotations: annotations.into_iter().collect(),
+        }
     }
+}
+
+fn find<'a>(table: &'a Table, key: &str) -> &'a Owners {
+    table
+        .binary_search_by(|(known, _)| (**known).cmp(key))
+        .ok()
+        .and_then(|at| table.get(at))
+        .map_or(&NOBODY, |(_, owners)| owners)
 }
 
 #[allow(clippy::zero_sized_map_values)] // As in `MetadataFields`.
 fn record(
-    owners: &mut BTreeMap<String, Owners>,
+    owners: &mut BTreeMap<Box<str>, Owners>,
     fields: Option<BTreeMap<String, IgnoredAny>>,
     prefix: &str,
     ours: bool,
@@ -108,7 +123,7 @@ fn record(
         else {
             continue;
         };
-        let entry = owners.entry(key.to_owned()).or_default();
+        let entry = owners.entry(Box::from(key)).or_default();
         if ours {
             entry.ours = true;
         } else if let Err(at) = entry

@@ -368,7 +368,7 @@ impl Driver {
     fn conclude(&mut self, name: &Arc<str>, outcome: Option<Outcome>) {
         let now = Instant::now();
         for policy in self.outcomes.set(name, outcome) {
-            self.statuses.mark_policy(policy, now);
+            self.statuses.mark_outcome(policy, now);
         }
     }
 }

@@ -118,6 +118,16 @@ impl Statuses {
         self.mark(Key::Profile(name), now)
     }
 
+    /// Marks a policy one of whose namespaces has another outcome. Where the status waits for its
+    /// namespaces anyway, its alarm is set: to look again at each of ten thousand outcomes would
+    /// count the namespaces that are not done ten thousand times.
+    pub(super) fn mark_outcome(&mut self, name: String, now: Instant) {
+        let key = Key::Policy(name);
+        if !self.patient.contains(&key) {
+            self.mark(key, now);
+        }
+    }
+
     fn mark(&mut self, key: Key, now: Instant) -> bool {
         self.tracks
             .entry(key.clone())
@@ -188,7 +198,13 @@ impl Driver {
         if !self.namespaces.is_empty() {
             return;
         }
-        self.statuses.passed |= self.rounds.is_empty();
+        if !self.statuses.passed && self.rounds.is_empty() {
+            self.statuses.passed = true;
+            // From now on less patience is asked of them.
+            for key in std::mem::take(&mut self.statuses.patient) {
+                self.statuses.queue.mark(key, now);
+            }
+        }
         if self.statuses.patient.is_empty() {
             return;
         }

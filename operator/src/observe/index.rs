@@ -248,6 +248,8 @@ impl Index {
         let Some(entry) = self.namespaces.get_mut(namespace.name.as_str()) else {
             return;
         };
+        // It was about a version that is gone, and there may be ten thousand of them.
+        entry.memory.answer = None;
         // Between the version planned on and the one written there is no other. So where the watch
         // has moved on meanwhile, it shows our write already, or something later.
         if entry
