@@ -35,7 +35,8 @@ test: lint lab ## run every test, the stories against the real cluster included
 .PHONY: lint
 lint: setup ## formatting, clippy and documentation without a warning
 	$(CARGO) fmt --all --check
-	test -z "$$(gofmt -l e2e | tee /dev/stderr)"
+	test -z "$$(gofmt -l e2e seccomp | tee /dev/stderr)"
+	go vet -C seccomp/extract ./...
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
@@ -54,6 +55,10 @@ fuzz: setup ## long runs: random histories, a kill at every write, random pods f
 .PHONY: crds
 crds: ## write config/crd and the reference anew from the types
 	$(CARGO) run --locked --quiet --package podfence-crd --example crdgen
+
+.PHONY: profiles
+profiles: setup ## look for new releases of the runtimes and write what their RuntimeDefault does to seccomp/data
+	go run -C seccomp/extract . -data $(CURDIR)/seccomp/data
 
 .PHONY: scan-self
 scan-self: lab ## our own manifests pass our own scan at restricted

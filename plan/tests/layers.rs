@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The pure crates, each with everything that it may depend on.
-const PURE: [(&str, &[&str]); 4] = [
+const PURE: [(&str, &[&str]); 5] = [
     (
         "workload",
         &[
@@ -19,6 +19,7 @@ const PURE: [(&str, &[&str]); 4] = [
             "thiserror",
         ],
     ),
+    ("seccomp", &["podfence-workload", "thiserror"]),
     (
         "podsecurity",
         &["podfence-workload", "schemars", "serde", "thiserror"],

@@ -2,16 +2,20 @@
 
 use std::fmt;
 
-/// What the kernel does with a call. `RuntimeDefault` profiles use these two and no other.
+/// What the kernel does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
     /// The call goes on to the kernel, which may refuse it for reasons of its own.
     Allow,
     /// The call fails at once with this error.
     Errno(Errno),
+    /// The thread that calls is killed. No profile says so; it is what libseccomp does with calls
+    /// of an ABI that the filter was not made for.
+    KillThread,
 }
 
-/// An error number, as the same on all architectures that Kubernetes runs on but MIPS.
+/// An error number of Linux. Those that profiles use are the same on all architectures but `ENOSYS`
+/// on MIPS, where the profiles use the number of the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Errno(u16);
 
@@ -23,10 +27,26 @@ impl Errno {
     /// Function not implemented. Programs take it as "this kernel is too old" and fall back.
     pub const ENOSYS: Self = Self(38);
 
-    /// The error of this number; the kernel's filter cuts numbers to 16 bits.
+    const NAMED: [(Self, &str); 3] = [
+        (Self::EPERM, "EPERM"),
+        (Self::EINVAL, "EINVAL"),
+        (Self::ENOSYS, "ENOSYS"),
+    ];
+
+    /// The error of this number.
     #[must_use]
     pub const fn new(number: u16) -> Self {
         Self(number)
+    }
+
+    /// The error of this name, or of this number where it has no name here.
+    #[must_use]
+    pub fn named(text: &str) -> Option<Self> {
+        Self::NAMED
+            .iter()
+            .find(|(_, name)| *name == text)
+            .map(|(errno, _)| *errno)
+            .or_else(|| text.parse().ok().map(Self))
     }
 
     /// Its number on Linux.
@@ -38,11 +58,9 @@ impl Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match *self {
-            Self::EPERM => formatter.write_str("EPERM"),
-            Self::EINVAL => formatter.write_str("EINVAL"),
-            Self::ENOSYS => formatter.write_str("ENOSYS"),
-            Self(number) => write!(formatter, "errno {number}"),
+        match Self::NAMED.iter().find(|(errno, _)| errno == self) {
+            Some((_, name)) => formatter.write_str(name),
+            None => write!(formatter, "{}", self.0),
         }
     }
 }

@@ -1,11 +1,20 @@
-//! RuntimeDefault as data, and what it does with a system call on a real kernel. Pure, no I/O.
+//! `RuntimeDefault` as data, and what it does with a system call on a real kernel. Pure, no I/O.
+//!
+//! A [`Profile`] is what a runtime's release has for every container; [`Filter::load`] makes of it
+//! what one container gets, as runc or crun and libseccomp would, and [`Filter::decide`] says what
+//! that does with a call.
 
 mod action;
 mod kernel;
+mod profile;
 mod rule;
+pub mod syscalls;
 mod target;
 
 pub use action::{Action, Errno};
 pub use kernel::{InvalidKernel, KernelVersion};
+pub use profile::{
+    Assumption, InvalidLine, MalformedData, Profile, ProfileError, Provenance, RuleSet, Runtime,
+};
 pub use rule::{Applicability, Condition, Operator, Rule};
-pub use target::{Abi, Architecture};
+pub use target::{Abi, Architecture, UnknownName};

@@ -77,6 +77,51 @@ impl CapabilityMask {
         Self(mask)
     }
 
+    /// Every capability that Linux knows.
+    pub const ALL: Self = Self::of(&KNOWN_CAPABILITIES);
+
+    /// The capability of this name, as Kubernetes writes it; none for a name that Linux does not
+    /// know, `ALL` included.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        KNOWN_CAPABILITIES
+            .contains(&name)
+            .then(|| Self::of(&[name]))
+    }
+
+    /// Those in either.
+    #[must_use]
+    pub const fn union(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// Those that are not in the other.
+    #[must_use]
+    pub const fn difference(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    /// Whether every one of the other is here.
+    #[must_use]
+    pub const fn contains_all(self, other: Self) -> bool {
+        other.0 & !self.0 == 0
+    }
+
+    /// Whether any of the other is here.
+    #[must_use]
+    pub const fn intersects(self, other: Self) -> bool {
+        other.0 & self.0 != 0
+    }
+
+    /// The names, in the order of the kernel's numbers.
+    pub fn names(self) -> impl Iterator<Item = &'static str> {
+        KNOWN_CAPABILITIES
+            .into_iter()
+            .enumerate()
+            .filter(move |(number, _)| self.0 & (1 << number) != 0)
+            .map(|(_, name)| name)
+    }
+
     /// How many capabilities there are.
     #[must_use]
     pub const fn len(self) -> u32 {
@@ -220,6 +265,23 @@ mod tests {
             assert_eq!(set.names().collect::<Vec<_>>(), [name]);
             assert!(set.is_within(CapabilityMask::of(&[name])));
         }
+    }
+
+    #[test]
+    fn masks_are_sets() {
+        let net = CapabilityMask::of(&["NET_RAW", "NET_ADMIN"]);
+        let raw = CapabilityMask::named("NET_RAW").expect("it is known");
+        assert_eq!(CapabilityMask::named("ALL"), None);
+        assert_eq!(CapabilityMask::named("CAP_NET_RAW"), None);
+        assert!(net.contains_all(raw) && !raw.contains_all(net));
+        assert!(net.contains_all(CapabilityMask::default()));
+        assert!(!net.intersects(CapabilityMask::default()));
+        assert_eq!(
+            net.difference(raw).names().collect::<Vec<_>>(),
+            ["NET_ADMIN"]
+        );
+        assert_eq!(net.difference(raw).union(raw), net);
+        assert_eq!(CapabilityMask::ALL.len(), 41);
     }
 
     #[test]

@@ -1,0 +1,3 @@
+module podfence.dev/seccomp/extract
+
+go 1.26
