@@ -72,8 +72,9 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Crates whose every source file begins with a line that says its job.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "workload",
+    "seccomp",
     "podsecurity",
     "crd",
     "plan",

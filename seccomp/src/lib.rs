@@ -5,6 +5,8 @@
 //! that does with a call.
 
 mod action;
+mod capabilities;
+mod effective;
 mod kernel;
 mod profile;
 mod rule;
@@ -12,6 +14,8 @@ pub mod syscalls;
 mod target;
 
 pub use action::{Action, Errno};
+pub use capabilities::{Capabilities, RefusedCapability};
+pub use effective::{EffectiveProfile, Node, Switch, UnknownProfile};
 pub use kernel::{InvalidKernel, KernelVersion};
 pub use profile::{
     Assumption, InvalidLine, MalformedData, Profile, ProfileError, Provenance, RuleSet, Runtime,
