@@ -160,7 +160,7 @@ fn measure<T>(pods: &[T], one: impl Fn(&T) -> usize) -> f64 {
 }
 
 fn library(lines: &[String]) -> Result<Library> {
-    let mut process = Command::new(oracle::build()?)
+    let mut process = Command::new(oracle::build("podsecurity")?)
         .args(["bench", "-seconds", &SECONDS.to_string()])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -1,5 +1,6 @@
 //! A real Kubernetes on this machine, and the means to tell stories against it. Does I/O.
 
+pub mod bpf;
 pub mod fault_proxy;
 pub mod harness;
 pub mod lab;

@@ -1,4 +1,5 @@
-//! Kubernetes' own Pod Security library in Go, as a child process that answers lines. Does I/O.
+//! Libraries in Go that ours are compared with, as child processes that answer lines: Kubernetes' own
+//! Pod Security, and runc's seccomp filters. Does I/O.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -30,14 +31,15 @@ pub struct Oracle {
     line: String,
 }
 
-/// Builds the program unless that is done, and says where it is.
+/// Builds the program of `e2e/oracle/MODULE` unless that is done, and says where it is.
 ///
 /// # Errors
 ///
 /// When Go is missing or the build fails.
-pub fn build() -> Result<PathBuf> {
+pub fn build(module: &str) -> Result<PathBuf> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("oracle/build");
     let output = Command::new(&script)
+        .arg(module)
         .stderr(Stdio::inherit())
         .output()
         .with_context(|| format!("failed to run {}", script.display()))?;
@@ -48,13 +50,13 @@ pub fn build() -> Result<PathBuf> {
 }
 
 impl Oracle {
-    /// Starts the program with these arguments, the mode first; `e2e/oracle/main.go` has them.
+    /// Starts the program of a module with these arguments; `e2e/oracle/MODULE/main.go` has them.
     ///
     /// # Errors
     ///
     /// When it cannot be built or started.
-    pub fn start(arguments: &[&str]) -> Result<Self> {
-        let program = build()?;
+    pub fn start(module: &str, arguments: &[&str]) -> Result<Self> {
+        let program = build(module)?;
         let mut process = Command::new(&program)
             .args(arguments)
             .stdin(Stdio::piped())

@@ -149,7 +149,7 @@ fn verdicts_and_texts_are_those_of_kubernetes() -> Result<()> {
     let mut generator = Generator::new(seed);
     let versions = subject.versions();
     let arguments = ["evaluate", "-versions", &versions];
-    let mut oracle = Oracle::start(&arguments)?;
+    let mut oracle = Oracle::start("podsecurity", &arguments)?;
     let mut lone = Lone::new();
     let (started, mut done, mut allowed) = (Instant::now(), 0_u64, 0_u64);
     while done < pods || started.elapsed() < Duration::from_secs(seconds) {
@@ -172,7 +172,11 @@ fn verdicts_and_texts_are_those_of_kubernetes() -> Result<()> {
             Ok(())
         });
         if let Some(pod) = different {
-            report(&subject, &mut Oracle::start(&arguments)?, &pod)?;
+            report(
+                &subject,
+                &mut Oracle::start("podsecurity", &arguments)?,
+                &pod,
+            )?;
         }
         outcome?;
         done += BATCH as u64;
@@ -213,8 +217,10 @@ fn a_server_that_emulates_an_older_one_is_clamped() -> Result<()> {
     for emulated in [30, 31, 33, 34, 36] {
         let subject = Subject::new(ServerVersion::emulating(NEWEST_RULES, emulated));
         let (versions, emulate) = (subject.versions(), format!("v1.{emulated}"));
-        let mut oracle =
-            Oracle::start(&["evaluate", "-versions", &versions, "-emulate", &emulate])?;
+        let mut oracle = Oracle::start(
+            "podsecurity",
+            &["evaluate", "-versions", &versions, "-emulate", &emulate],
+        )?;
         let mut generator = Generator::new(emulated.into());
         let pods: Vec<String> = (0..500).map(|_| generator.pod().to_string()).collect();
         oracle.stream(&pods, |pod, expected: Answer| {
@@ -255,7 +261,7 @@ fn labels_resolve_as_in_kubernetes() -> Result<()> {
         "1.30",
     ];
     let mut random = fastrand::Rng::with_seed(7);
-    let mut oracle = Oracle::start(&["policy"])?;
+    let mut oracle = Oracle::start("podsecurity", &["policy"])?;
     for _ in 0..5_000 {
         let mut labels = BTreeMap::new();
         for mode in Mode::ALL {
@@ -300,7 +306,7 @@ fn the_warnings_of_a_namespace_are_those_of_kubernetes() -> Result<()> {
         version: Version::Latest,
     };
     let rules = Rules::new(policy.version, ServerVersion::NEWEST);
-    let mut oracle = Oracle::start(&["warnings", "-policy", &policy.to_string()])?;
+    let mut oracle = Oracle::start("podsecurity", &["warnings", "-policy", &policy.to_string()])?;
     let mut generator = Generator::new(3);
     for pods in 0..120 {
         let pods: Vec<Value> = (0..pods)

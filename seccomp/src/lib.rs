@@ -7,6 +7,7 @@
 mod action;
 mod capabilities;
 mod effective;
+mod filter;
 mod kernel;
 mod profile;
 mod rule;
@@ -16,6 +17,10 @@ mod target;
 pub use action::{Action, Errno};
 pub use capabilities::{Capabilities, RefusedCapability};
 pub use effective::{EffectiveProfile, Node, Switch, UnknownProfile};
+pub use filter::{
+    Cause, Class, Conflict, Container, Decision, ExplainError, Explanation, Filter, LoadError,
+    Loader, OciRuntime, UnknownCall, explain,
+};
 pub use kernel::{InvalidKernel, KernelVersion};
 pub use profile::{
     Assumption, InvalidLine, MalformedData, Profile, ProfileError, Provenance, RuleSet, Runtime,

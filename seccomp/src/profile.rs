@@ -9,7 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
 
-use crate::{Abi, Architecture, Errno, Rule};
+use crate::{Abi, Architecture, Container, Errno, Rule};
 
 use history::History;
 pub use history::MalformedData;
@@ -119,6 +119,17 @@ impl RuleSet {
         std::iter::once(own)
             .chain(others.iter().copied().filter(|abi| *abi != own))
             .collect()
+    }
+
+    /// The rules that are there for a container.
+    pub fn active(&self, container: Container) -> impl Iterator<Item = &Rule> {
+        let Container {
+            architecture,
+            bounding,
+            kernel,
+        } = container;
+        let holds = move |rule: &&Rule| rule.applicability.holds(architecture, bounding, kernel);
+        self.rules.iter().filter(holds)
     }
 
     /// The hash as people say it.

@@ -17,6 +17,7 @@ use super::line::{InvalidLine, Line, subject};
 use super::version::Version;
 use super::{Assumption, Provenance, RuleSet};
 use crate::Errno;
+use crate::filter::is_carrier;
 
 /// The lines of a rule set, by what they are about.
 type Lines = BTreeMap<(&'static str, &'static str), Vec<&'static str>>;
@@ -176,6 +177,9 @@ impl History {
                 Line::Rule(rule) => rules.push(rule),
             }
         }
+        // Every profile names them before what is called through them, and libseccomp refuses
+        // contradictions between the two only in the other order. The lines here are sorted by name.
+        rules.sort_by_key(|rule| !is_carrier(rule.syscall));
         Ok(RuleSet {
             hash: set.hash,
             default: default.ok_or_else(no_default)?,

@@ -1,0 +1,1 @@
+// Makes the compiler accept functions whose bodies are elsewhere.

@@ -1,0 +1,438 @@
+//! What one container gets of a profile: the rules that are there for it, loaded as runc or crun and
+//! libseccomp do it. Pure.
+//!
+//! The steps, each of which changes what a call gets:
+//!
+//! 1. Rules that are not for this container are left out ([`Applicability`]).
+//! 2. The runtime leaves out rules that do what happens anyway, and rules for names that its
+//!    libseccomp does not know on any ABI. A rule that names one argument twice becomes one rule for
+//!    each of its conditions. (runc `libcontainer/seccomp`, crun `src/libcrun/seccomp.c`.)
+//! 3. libseccomp looks each name up for every ABI of the filter, and makes a tree of comparisons for
+//!    each number ([`tree`]).
+//! 4. runc answers ENOSYS to every number above the highest that the profile names, so that programs
+//!    take new calls for missing and fall back; crun does not.
+//!
+//! [`Applicability`]: crate::Applicability
+
+mod multiplexed;
+mod tree;
+mod untold;
+
+use std::collections::HashMap;
+use std::fmt;
+
+use podfence_workload::CapabilityMask;
+
+use crate::syscalls::{self, Libseccomp};
+use crate::{Abi, Action, Architecture, Condition, Errno, KernelVersion, Rule, RuleSet};
+
+pub(crate) use multiplexed::is_carrier;
+pub use tree::Conflict;
+use tree::Tree;
+
+/// What of a container its profile asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Container {
+    /// The node's architecture.
+    pub architecture: Architecture,
+    /// The container's bounding set.
+    pub bounding: CapabilityMask,
+    /// The node's kernel.
+    pub kernel: KernelVersion,
+}
+
+/// The program that runs containers, below containerd or CRI-O.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OciRuntime {
+    /// runc from 1.0.0-rc93 on
+    Runc,
+    /// crun
+    Crun,
+}
+
+impl OciRuntime {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Runc => "runc",
+            Self::Crun => "crun",
+        }
+    }
+}
+
+/// Who loads the filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Loader {
+    /// The program.
+    pub runtime: OciRuntime,
+    /// The libseccomp that it is linked with.
+    pub libseccomp: Libseccomp,
+}
+
+impl Default for Loader {
+    /// runc with the newest libseccomp.
+    fn default() -> Self {
+        Self {
+            runtime: OciRuntime::Runc,
+            libseccomp: Libseccomp::NEWEST,
+        }
+    }
+}
+
+/// The filter of a container.
+#[derive(Debug)]
+pub struct Filter {
+    default: Errno,
+    loader: Loader,
+    rules: Vec<Rule>,
+    abis: Vec<(Abi, Numbers)>,
+}
+
+/// What a filter does with the calls of one ABI.
+#[derive(Debug, Default)]
+struct Numbers {
+    trees: HashMap<u32, Tree>,
+    /// The highest number that the profile names, whatever it says about it.
+    highest: u32,
+}
+
+/// What becomes of a call.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What the kernel does.
+    pub action: Action,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// What decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// This rule.
+    Rule(Rule),
+    /// No rule names the call, or none that does matches its arguments.
+    Default,
+    /// runc answers for numbers above the highest that the profile names.
+    AboveHighest,
+    /// The profile names the call, but libseccomp does not know it and left its rules out.
+    UnknownTo(Libseccomp),
+    /// The filter was not made for the ABI.
+    ForeignAbi,
+}
+
+/// What decided, before it is put into words.
+enum Reason<'a> {
+    Rule(&'a Rule),
+    Default,
+    AboveHighest,
+    ForeignAbi,
+}
+
+/// A call that cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UnknownCall {
+    /// No ABI has a call by this name.
+    #[error("no system call is named {0:?}")]
+    Name(String),
+    /// Another ABI has it.
+    #[error("{abi} has no system call {name:?}")]
+    Abi {
+        /// The call.
+        name: String,
+        /// The ABI.
+        abi: Abi,
+    },
+}
+
+/// Rules that cannot be loaded.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LoadError {
+    /// libseccomp refuses them, and the container does not start.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    /// What libseccomp makes of them cannot be told.
+    #[error("what libseccomp makes of the rules for {call:?} on {abi} cannot be told")]
+    Untold {
+        /// The call.
+        call: &'static str,
+        /// The ABI.
+        abi: Abi,
+    },
+}
+
+/// What a filter does with all calls of a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The same, whatever their arguments are.
+    Always(Decision),
+    /// It depends on these arguments.
+    ByArguments(Vec<Rule>),
+}
+
+impl Filter {
+    /// Loads the rules for a container.
+    ///
+    /// # Errors
+    ///
+    /// When libseccomp would refuse the rules because two of them say different things about the
+    /// same calls, or when it cannot be told what it makes of them. No known profile has such rules.
+    pub fn load(
+        profile: &RuleSet,
+        container: Container,
+        loader: Loader,
+    ) -> Result<Self, LoadError> {
+        Self::of_rules(
+            profile.active(container).cloned().collect(),
+            profile.default,
+            &profile.abis(container.architecture),
+            loader,
+        )
+    }
+
+    /// Loads rules that are all there, as they stand in an OCI configuration, for these ABIs.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::load`].
+    pub fn of_rules(
+        rules: Vec<Rule>,
+        default: Errno,
+        abis: &[Abi],
+        loader: Loader,
+    ) -> Result<Self, LoadError> {
+        let abis = abis
+            .iter()
+            .map(|abi| Ok((*abi, Numbers::load(*abi, &rules, default, loader)?)))
+            .collect::<Result<_, LoadError>>()?;
+        Ok(Self {
+            default,
+            loader,
+            rules,
+            abis,
+        })
+    }
+
+    /// What becomes of a call by name.
+    ///
+    /// # Errors
+    ///
+    /// When the ABI has no call of this name.
+    pub fn decide(
+        &self,
+        abi: Abi,
+        name: &str,
+        arguments: [u64; 6],
+    ) -> Result<Decision, UnknownCall> {
+        Ok(self.decide_number(abi, number_of(abi, name)?, arguments))
+    }
+
+    /// What becomes of a call by number, without the bit that x32 adds.
+    #[must_use]
+    pub fn decide_number(&self, abi: Abi, number: u32, arguments: [u64; 6]) -> Decision {
+        let (action, reason) = self.judge(abi, number, arguments);
+        let cause = match reason {
+            Reason::Rule(rule) => Cause::Rule(rule.clone()),
+            Reason::Default => self.unnamed(abi, number, Cause::Default),
+            Reason::AboveHighest => self.unnamed(abi, number, Cause::AboveHighest),
+            Reason::ForeignAbi => Cause::ForeignAbi,
+        };
+        Decision { action, cause }
+    }
+
+    /// What the kernel does with a call by number, as [`Self::decide_number`], without saying why:
+    /// for whoever asks about every call.
+    #[must_use]
+    pub fn action(&self, abi: Abi, number: u32, arguments: [u64; 6]) -> Action {
+        self.judge(abi, number, arguments).0
+    }
+
+    fn judge(&self, abi: Abi, number: u32, arguments: [u64; 6]) -> (Action, Reason<'_>) {
+        let Some((_, numbers)) = self.abis.iter().find(|(known, _)| *known == abi) else {
+            return (Action::KillThread, Reason::ForeignAbi);
+        };
+        if self.is_stubbed(abi, numbers, number) {
+            return (Action::Errno(Errno::ENOSYS), Reason::AboveHighest);
+        }
+        let tree = numbers.trees.get(&number);
+        let matched = tree.and_then(|tree| tree.evaluate(arguments));
+        match matched.and_then(|at| self.rules.get(at)) {
+            Some(rule) => (rule.action, Reason::Rule(rule)),
+            None => (Action::Errno(self.default), Reason::Default),
+        }
+    }
+
+    /// What becomes of all calls of a number, as far as it does not depend on their arguments: what
+    /// an observer needs to know beforehand.
+    #[must_use]
+    pub fn class(&self, abi: Abi, number: u32) -> Class {
+        let numbers = self.abis.iter().find(|(known, _)| *known == abi);
+        let tree = numbers
+            .filter(|(_, numbers)| !self.is_stubbed(abi, numbers, number))
+            .and_then(|(_, numbers)| numbers.trees.get(&number))
+            .filter(|tree| tree.has_comparisons());
+        let Some(tree) = tree else {
+            return Class::Always(self.decide_number(abi, number, [0; 6]));
+        };
+        let rules = tree.rules().into_iter();
+        Class::ByArguments(rules.filter_map(|at| self.rules.get(at).cloned()).collect())
+    }
+
+    /// The ABIs that it was made for.
+    pub fn abis(&self) -> impl Iterator<Item = Abi> {
+        self.abis.iter().map(|(abi, _)| *abi)
+    }
+
+    /// Whether runc's part of the filter answers before libseccomp's does.
+    fn is_stubbed(&self, abi: Abi, numbers: &Numbers, number: u32) -> bool {
+        self.loader.runtime == OciRuntime::Runc
+            && numbers.highest > 0
+            && (number > numbers.highest
+                // On z/Architecture 0 is no call, and stands for numbers that do not fit elsewhere.
+                || (number == 0 && matches!(abi, Abi::S390x | Abi::S390)))
+    }
+
+    /// Why nothing named the call: `otherwise`, unless its rules were left out.
+    fn unnamed(&self, abi: Abi, number: u32, otherwise: Cause) -> Cause {
+        let release = self.loader.libseccomp;
+        match syscalls::name(abi, number) {
+            Some(name)
+                if !release.knows(name) && self.rules.iter().any(|rule| rule.syscall == name) =>
+            {
+                Cause::UnknownTo(release)
+            }
+            _ => otherwise,
+        }
+    }
+}
+
+impl Numbers {
+    fn load(abi: Abi, rules: &[Rule], default: Errno, loader: Loader) -> Result<Self, LoadError> {
+        let mut numbers = Self::default();
+        let mut compared = HashMap::<u32, Vec<Vec<Condition>>>::new();
+        for (at, rule) in rules.iter().enumerate() {
+            let name = rule.syscall;
+            if !loader.libseccomp.knows(name) {
+                continue;
+            }
+            let direct = number_in_libseccomp(loader.libseccomp, abi, name);
+            let through = multiplexed::through(abi, name);
+            if through.is_none() {
+                // libseccomp has a negative number for the others, which runc does not count.
+                numbers.highest = numbers.highest.max(direct.unwrap_or_default());
+            }
+            if rule.action == Action::Errno(default) {
+                continue;
+            }
+            let targets = through
+                .into_iter()
+                .chain(direct.map(|number| (number, None)));
+            for (number, through) in targets {
+                let conditions = rule.conditions.iter().copied();
+                let kept = conditions.filter(|condition| through.is_none() || condition.index != 0);
+                let others = compared.entry(number).or_default();
+                others.push(kept.collect());
+                if untold::is_untold(abi, others) {
+                    return Err(LoadError::Untold { call: name, abi });
+                }
+                let tree = numbers.trees.entry(number).or_default();
+                tree.add_rule(abi, rule, at, through)?;
+            }
+        }
+        Ok(numbers)
+    }
+}
+
+/// A call's number as libseccomp has it.
+fn number_in_libseccomp(release: Libseccomp, abi: Abi, name: &str) -> Option<u32> {
+    // The kernel has the call for x32. libseccomp 2.6.0 has it too; the table of 2.5.5, as Debian's
+    // 2.5.4-1+deb12u1 carries it, says that x32 has it not.
+    let is_missing =
+        abi == Abi::X32 && name == "map_shadow_stack" && release < Libseccomp::new(2, 6, 0);
+    (!is_missing).then(|| syscalls::number(abi, name)).flatten()
+}
+
+fn number_of(abi: Abi, name: &str) -> Result<u32, UnknownCall> {
+    syscalls::number(abi, name).ok_or_else(|| {
+        if syscalls::names().contains(&name) {
+            UnknownCall::Abi {
+                name: name.to_owned(),
+                abi,
+            }
+        } else {
+            UnknownCall::Name(name.to_owned())
+        }
+    })
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(rule) => write!(formatter, "{rule}"),
+            Self::Default => formatter.write_str("no rule allows it"),
+            Self::AboveHighest => {
+                formatter.write_str("above the highest number that the profile names")
+            }
+            Self::UnknownTo(release) => {
+                write!(formatter, "its rules are unknown to libseccomp {release}")
+            }
+            Self::ForeignAbi => formatter.write_str("the filter is not made for this ABI"),
+        }
+    }
+}
+
+/// A decision, and what would change it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// What becomes of the call.
+    pub decision: Decision,
+    /// The capabilities each of which, added to the container's, lets the call through; sorted by
+    /// the kernel's numbers. None for a call that is allowed.
+    pub unlocked_by: Vec<&'static str>,
+}
+
+/// A question that has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ExplainError {
+    /// The call cannot be judged.
+    #[error(transparent)]
+    Call(#[from] UnknownCall),
+    /// The rules cannot be loaded.
+    #[error(transparent)]
+    Rules(#[from] LoadError),
+}
+
+/// What becomes of a call, and which capability would let it through.
+///
+/// # Errors
+///
+/// When the ABI has no such call, or the rules cannot be loaded.
+pub fn explain(
+    profile: &RuleSet,
+    container: Container,
+    loader: Loader,
+    (abi, name): (Abi, &str),
+    arguments: [u64; 6],
+) -> Result<Explanation, ExplainError> {
+    let decide = |bounding: CapabilityMask| -> Result<Decision, ExplainError> {
+        let container = Container {
+            bounding,
+            ..container
+        };
+        Ok(Filter::load(profile, container, loader)?.decide(abi, name, arguments)?)
+    };
+    let decision = decide(container.bounding)?;
+    let mut unlocked_by = Vec::new();
+    if decision.action != Action::Allow {
+        for name in CapabilityMask::ALL.difference(container.bounding).names() {
+            let with = container.bounding.union(CapabilityMask::of(&[name]));
+            if decide(with)?.action == Action::Allow {
+                unlocked_by.push(name);
+            }
+        }
+    }
+    Ok(Explanation {
+        decision,
+        unlocked_by,
+    })
+}
