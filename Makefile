@@ -21,7 +21,7 @@ setup: ## install what is missing to build and test, or say what to install
 
 .PHONY: lab
 lab: setup ## build the Kubernetes of the tests from source (ten minutes, once)
-	e2e/cluster/build etcd kubernetes kubernetes-1.34 >/dev/null
+	e2e/cluster/build etcd kubernetes kubernetes-1.34 containerd runc cni >/dev/null
 
 .PHONY: demo
 demo: setup ## show it: a real API server, the operator, the samples, the verdicts; KEEP=1 leaves it running
