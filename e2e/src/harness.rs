@@ -39,7 +39,7 @@ pub trait Stage: Sized + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Every story that asks for it fails with this error.
+    /// Every story that asks for it fails with this error, or is ignored when it is [`skipped`].
     fn build() -> impl Future<Output = anyhow::Result<Self>> + Send;
 
     /// Takes it down after all stories have passed. Where one failed it is dropped instead.
@@ -86,7 +86,10 @@ impl<S: Stage> Shared<S> {
             .get_or_init(|| async { S::build().await.map(Arc::new).map_err(Arc::new) });
         match built.await {
             Ok(stage) => Ok(Arc::clone(stage)),
-            Err(error) => Err(anyhow!("{error:#}").context("the stage could not be built")),
+            Err(error) => match error.downcast_ref() {
+                Some(Skipped(reason)) => Err(skipped(reason)),
+                None => Err(anyhow!("{error:#}").context("the stage could not be built")),
+            },
         }
     }
 
@@ -296,6 +299,28 @@ mod tests {
         assert_eq!(stories[0].name, "harness::tests::uses_the_stage");
         assert_eq!(outcome(stories), (2, 0, 1));
         assert_eq!(counts(), (1, 1));
+    }
+
+    #[test]
+    fn a_stage_that_cannot_be_built_here_skips_its_stories() {
+        struct Unbuildable;
+
+        impl Stage for Unbuildable {
+            async fn build() -> anyhow::Result<Self> {
+                Err(skipped("not root"))
+            }
+
+            async fn strike(self) -> anyhow::Result<()> {
+                Ok(())
+            }
+        }
+
+        let stories = vec![
+            Case::<Unbuildable>::new(uses_the_stage),
+            Case::new(uses_the_stage),
+            Case::new(leaves_it_alone),
+        ];
+        assert_eq!(outcome(stories), (1, 0, 2));
     }
 
     #[test]
