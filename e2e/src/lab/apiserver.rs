@@ -71,6 +71,17 @@ impl ApiServer {
             .flag("requestheader-username-headers", "X-Remote-User")
             .flag("requestheader-group-headers", "X-Remote-Group")
             .flag("requestheader-extra-headers-prefix", "X-Remote-Extra-")
+            // For the logs of containers and commands in them, where there are nodes.
+            .flag(
+                "kubelet-certificate-authority",
+                credentials.authority_certificate(),
+            )
+            .flag(
+                "kubelet-client-certificate",
+                credentials.to_kubelets_certificate(),
+            )
+            .flag("kubelet-client-key", credentials.to_kubelets_key())
+            .flag("kubelet-preferred-address-types", "InternalIP")
             .flag("service-account-issuer", TOKEN_ISSUER)
             .flag("service-account-key-file", credentials.token_public_key())
             .flag(

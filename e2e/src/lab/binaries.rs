@@ -29,6 +29,18 @@ pub(super) struct Binaries {
     pub(super) kubectl: PathBuf,
 }
 
+/// The executables of a node, of the newest Kubernetes.
+#[derive(Debug, Clone)]
+pub(super) struct NodeBinaries {
+    pub(super) kubelet: PathBuf,
+    /// The folder of containerd, its shim and ctr.
+    pub(super) containerd: PathBuf,
+    /// The folder of runc.
+    pub(super) runc: PathBuf,
+    /// The folder of the network plugins.
+    pub(super) cni: PathBuf,
+}
+
 impl KubernetesVersion {
     fn module(self) -> &'static str {
         match self {
@@ -54,6 +66,22 @@ impl Binaries {
             kube_controller_manager: newest.join("kube-controller-manager"),
             kube_scheduler: newest.join("kube-scheduler"),
             kubectl: newest.join("kubectl"),
+        })
+    }
+}
+
+impl NodeBinaries {
+    /// As [`Binaries::find`].
+    pub(super) async fn find() -> anyhow::Result<Self> {
+        let kubernetes = KubernetesVersion::default().module();
+        let folders = build(&[kubernetes, "containerd", "runc", "cni"]).await?;
+        let [kubernetes, containerd, runc, cni] = <[PathBuf; 4]>::try_from(folders)
+            .map_err(|folders| anyhow::anyhow!("e2e/cluster/build printed {folders:?}"))?;
+        Ok(Self {
+            kubelet: kubernetes.join("kubelet"),
+            containerd,
+            runc,
+            cni,
         })
     }
 }

@@ -25,9 +25,13 @@ impl Credentials {
         let authority = Authority::create()?;
         let token_keys = TokenKeys::create()?;
         let server = authority.server()?;
+        let to_kubelets =
+            authority.client("kube-apiserver-kubelet-client", Some("system:masters"))?;
         folder.write("pki/ca.crt", &authority.certificate())?;
         folder.write("pki/server.crt", &server.certificate)?;
         folder.write("pki/server.key", &server.key)?;
+        folder.write("pki/to-kubelets.crt", &to_kubelets.certificate)?;
+        folder.write("pki/to-kubelets.key", &to_kubelets.key)?;
         folder.write("pki/tokens.key", &token_keys.private)?;
         folder.write("pki/tokens.pub", &token_keys.public)?;
         Ok(Self {
@@ -52,6 +56,15 @@ impl Credentials {
 
     pub(super) fn server_key(&self) -> PathBuf {
         self.folder.join("server.key")
+    }
+
+    /// Shows kubelets that it is the API server who asks.
+    pub(super) fn to_kubelets_certificate(&self) -> PathBuf {
+        self.folder.join("to-kubelets.crt")
+    }
+
+    pub(super) fn to_kubelets_key(&self) -> PathBuf {
+        self.folder.join("to-kubelets.key")
     }
 
     /// Signs service account tokens.

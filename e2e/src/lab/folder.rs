@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 
-use super::process;
+use super::{cgroup, guard::Guard, process};
 
 const PREFIX: &str = "podfence-lab-";
 /// Locked by the owner as long as it lives, so that the next lab can tell a leftover from a folder
@@ -59,6 +59,11 @@ impl Folder {
 
     pub(super) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// With what the names of this lab's control groups begin, so that the next lab finds them.
+    pub(super) fn control_group_prefix(&self) -> String {
+        control_group_prefix(&self.path)
     }
 
     /// Where servers store their data, which is not kept.
@@ -139,9 +144,25 @@ fn remove_leftovers(parent: &Path) {
         let kept = path.join(KEPT).metadata().and_then(|kept| kept.modified());
         let wanted = kept.is_ok_and(|since| since.elapsed().is_ok_and(|age| age < KEPT_FOR));
         if !wanted && lock.try_lock().is_ok() {
+            end_nodes(&path);
             let _ = fs::remove_dir_all(path);
         }
     }
+}
+
+/// Ends what still runs of a killed lab's nodes: nothing, unless their guards were killed too.
+fn end_nodes(folder: &Path) {
+    let groups = cgroup::folders_beginning_with(&control_group_prefix(folder));
+    if !groups.is_empty()
+        && let Ok(guard) = Guard::start(&groups)
+    {
+        let _ = guard.end();
+    }
+}
+
+fn control_group_prefix(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    format!("{name}.")
 }
 
 #[cfg(test)]

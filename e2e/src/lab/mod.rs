@@ -22,8 +22,8 @@
 //! kept, and the folder's path and the ends of all logs are printed. `supervisor` says why no
 //! process outlives its test, however that ends.
 //!
-//! Nodes will be one more file here, `node.rs` (containerd and kubelet), planned from the same
-//! `Credentials` and started after the API server is ready.
+//! [`Lab::node`] adds a real node, with containerd, runc and a kubelet (`node`, `containerd`,
+//! `kubelet`), to stories that run pods. Nodes need root, and live in a `place` of their own.
 
 mod access;
 mod admission;
@@ -32,13 +32,20 @@ mod audit;
 mod binaries;
 mod builder;
 mod certificates;
+mod cgroup;
+mod containerd;
 mod controller_manager;
 mod credentials;
 mod etcd;
 mod folder;
+mod guard;
 mod health;
+mod image;
 mod kubeconfig;
 mod kubectl;
+mod kubelet;
+mod node;
+mod place;
 mod plan;
 mod ports;
 mod process;
@@ -47,7 +54,7 @@ mod supervisor;
 
 use std::{
     path::{Path, PathBuf},
-    sync::atomic::AtomicUsize,
+    sync::{Arc, Mutex as StdMutex, PoisonError, atomic::AtomicUsize},
     time::Duration,
 };
 
@@ -61,8 +68,10 @@ pub use self::{
     binaries::KubernetesVersion,
     builder::{LabBuilder, PodSecurityConfiguration, PodSecurityDefault, PodSecurityExemptions},
     certificates::{Authority, Identity},
+    image::{Image, compile_program},
     kubeconfig::Credential,
     kubectl::KubectlOutput,
+    node::{Node, NodeBuilder},
     process::{Process, Program},
 };
 use self::{
@@ -94,7 +103,9 @@ pub enum Stop {
 /// A running Kubernetes.
 pub struct Lab {
     // INVARIANT: fields are dropped in this order, so that nothing complains about a server that
-    // went before it, and the folder goes when nobody writes there any more.
+    // went before it, and the folder goes when nobody writes there any more. The nodes are ended
+    // before all of it.
+    nodes: StdMutex<Vec<Arc<Node>>>,
     scheduler: Option<Process>,
     controller_manager: Option<Process>,
     apiserver: Mutex<Option<Process>>,
@@ -152,6 +163,7 @@ impl Lab {
             scheduler,
         } = plan.start().await?;
         Ok(Self {
+            nodes: StdMutex::default(),
             scheduler,
             controller_manager,
             apiserver: Mutex::new(Some(apiserver)),
@@ -288,13 +300,14 @@ impl Lab {
         self.start_apiserver().await
     }
 
-    /// Asks every process to end, users first, and removes the folder: the end of a story that
-    /// succeeded.
+    /// Ends the nodes, asks every other process to end, users first, and removes the folder: the
+    /// end of a story that succeeded.
     ///
     /// # Errors
     ///
     /// When one had to be killed.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.end_nodes()?;
         let apiserver = self.apiserver.get_mut();
         let processes = [&self.scheduler, &self.controller_manager, &*apiserver];
         for process in processes.into_iter().flatten().chain([&self.etcd]) {
@@ -305,8 +318,25 @@ impl Lab {
     }
 }
 
+impl Lab {
+    /// Makes the lab end the node, whoever else holds it.
+    fn keep_node(&self, node: &Arc<Node>) {
+        let mut nodes = self.nodes.lock().unwrap_or_else(PoisonError::into_inner);
+        nodes.push(Arc::clone(node));
+    }
+
+    fn end_nodes(&mut self) -> anyhow::Result<()> {
+        let nodes = self.nodes.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let ended: Vec<_> = nodes.drain(..).map(|node| node.end()).collect();
+        ended.into_iter().collect()
+    }
+}
+
 impl Drop for Lab {
     fn drop(&mut self) {
+        if let Err(error) = self.end_nodes() {
+            eprintln!("lab: {error:#}");
+        }
         if !self.succeeded {
             self.folder.keep();
             eprintln!(

@@ -56,6 +56,11 @@ impl Port {
         self.number
     }
 
+    /// The port's place among all that any lab may take, from 0 to 11,999.
+    pub(super) fn offset(&self) -> u16 {
+        self.number - RANGE.start
+    }
+
     /// The address of a server that listens on it, with `scheme` `http` or `https`.
     pub(super) fn url(&self, scheme: &str) -> String {
         format!("{scheme}://127.0.0.1:{}", self.number)

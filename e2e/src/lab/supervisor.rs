@@ -3,11 +3,14 @@
 //! Whatever ends this process must end its children:
 //!
 //! - A value dropped, also by a panic: [`super::Process`] kills its child.
-//! - SIGINT and SIGTERM: this thread kills all children, removes the labs' folders and exits.
+//! - SIGINT and SIGTERM: this thread kills all children, ends the nodes, removes the labs' folders
+//!   and exits.
 //! - SIGKILL: the kernel kills the children, by the parent-death signal that `setpriv` sets before
 //!   it becomes the program. It is sent when the *thread* that started the child ends, and threads
 //!   of tests and runtimes end early, so only this thread, which lives as long as the process,
 //!   starts any.
+//!
+//! What a node's runtime starts is nobody's child; `guard` sees to its end.
 //!
 //! Each child is owned by one task, which is the only one to signal it and to reap it. So a signal
 //! never reaches a process that got the same id later.
@@ -27,7 +30,7 @@ use tokio::{
     sync::{mpsc, oneshot, watch},
 };
 
-use super::folder;
+use super::{folder, guard};
 
 /// Longer than the kernel takes to end a killed process that has a gigabyte to give back.
 const KILL_TIMEOUT: Duration = Duration::from_secs(5);
@@ -147,6 +150,7 @@ async fn supervise(
         }
     };
     let _ = tokio::time::timeout(KILL_TIMEOUT, ended).await;
+    guard::end_all();
     folder::remove_all();
     // As a shell reports a process that a signal ended.
     std::process::exit(128 + signal.as_raw());

@@ -1,0 +1,32 @@
+//! Stories that need real nodes: what containers are given, and what is left of them. Starts a lab
+//! with two nodes, as root.
+
+// A story that panics has failed, and says where.
+#![allow(clippy::indexing_slicing)]
+
+mod breakage;
+mod nodes;
+mod remains;
+
+use std::process::ExitCode;
+
+use podfence_e2e::harness::{Case, tell_at_once};
+
+/// They wait for kubelets most of the time, even on two cores.
+const AT_ONCE: usize = 6;
+
+fn main() -> ExitCode {
+    // A test starts this program again, to kill it.
+    if let Some(code) = remains::be_killed() {
+        return code;
+    }
+    let stories = vec![
+        // With labs of their own; they take longest, so they begin first.
+        Case::new(remains::of_a_killed_test_are_none),
+        Case::new(remains::of_stopped_labs_are_none),
+        // On the nodes that all the others share.
+        Case::new(breakage::of_a_program_by_seccomp_default_is_real_and_can_be_mended),
+        Case::new(breakage::comes_with_the_restart_of_a_kubelet_to_new_containers_alone),
+    ];
+    tell_at_once(AT_ONCE, stories)
+}

@@ -1,0 +1,328 @@
+//! What is left of nodes that ended, however they did: nothing.
+
+use std::{
+    collections::BTreeSet,
+    env, fs,
+    io::{BufRead as _, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context as _, ensure};
+use podfence_e2e::{
+    eventually,
+    harness::Shared,
+    lab::{Image, Lab, Node},
+};
+use rustix::process::{Pid, Signal, kill_process};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::nodes::{Nodes, create, deployment, is_running, needs_nodes, sees};
+
+/// The kernel takes network interfaces apart in its own time.
+const SOON: Duration = Duration::from_secs(30);
+/// What programs of a node like to set, for the whole machine.
+const SETTINGS: [&str; 5] = [
+    "kernel/panic",
+    "kernel/panic_on_oops",
+    "net/ipv4/ip_forward",
+    "vm/overcommit_memory",
+    "vm/panic_on_oom",
+];
+/// Tells this program that it is the one to kill.
+const TO_BE_KILLED: &str = "PODFENCE_TO_BE_KILLED";
+
+pub(crate) async fn of_stopped_labs_are_none(_: Shared<Nodes>) -> anyhow::Result<()> {
+    needs_nodes()?;
+    let settings = settings()?;
+    // Side by side, with nodes of the same name.
+    let ((one, one_traces), (other, other_traces)) = tokio::try_join!(busy_lab(), busy_lab())?;
+    one.stop().await?;
+    one_traces.are_gone().await?;
+    // The other lab notices nothing.
+    ensure!(
+        other_traces
+            .left()
+            .iter()
+            .any(|left| left.starts_with("process"))
+    );
+    create(&other, &sleeper("later")).await?;
+    sees(&other, "default", "later", is_running).await?;
+    other.stop().await?;
+    other_traces.are_gone().await?;
+    assert_eq!(self::settings()?, settings);
+    Ok(())
+}
+
+fn settings() -> anyhow::Result<Vec<String>> {
+    let files = SETTINGS
+        .iter()
+        .map(|name| Path::new("/proc/sys").join(name));
+    Ok(files.map(fs::read_to_string).collect::<Result<_, _>>()?)
+}
+
+pub(crate) async fn of_a_killed_test_are_none(_: Shared<Nodes>) -> anyhow::Result<()> {
+    needs_nodes()?;
+    let (mut guarded, mut unguarded) = (Killed::start()?, Killed::start()?);
+    let (guarded_traces, unguarded_traces) = (guarded.traces()?, unguarded.traces()?);
+    guarded.kill()?;
+    eventually(SOON, async || {
+        let left = guarded_traces.left();
+        let folder = format!("folder {}", guarded_traces.folder.display());
+        ensure!(left == [folder], "left: {left:?}");
+        Ok(())
+    })
+    .await?;
+
+    // What nobody guards goes on without its test, until the next lab.
+    let guard = guard_of(unguarded.child.id())?;
+    kill_process(guard, Signal::KILL)?;
+    unguarded.kill()?;
+    let left = unguarded_traces.left();
+    ensure!(
+        left.iter().any(|left| left.starts_with("process")),
+        "left: {left:?}"
+    );
+    let next = Lab::builder()
+        .without_controller_manager()
+        .without_scheduler();
+    next.start().await?.stop().await?;
+    guarded_traces.are_gone().await?;
+    unguarded_traces.are_gone().await
+}
+
+fn sleeper(name: &str) -> serde_json::Value {
+    let mut sleeper = deployment("default", name, "busy", Image::busybox().name());
+    sleeper["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["-c", "sleep 1000000"]);
+    sleeper
+}
+
+/// A lab with a node on which a pod runs.
+async fn busy_lab() -> anyhow::Result<(Lab, Traces)> {
+    let lab = Lab::start().await?;
+    let node = lab.node("busy").start().await?;
+    node.import(&Image::busybox()).await?;
+    create(&lab, &sleeper("sleeper")).await?;
+    sees(&lab, "default", "sleeper", is_running).await?;
+    let traces = Traces::of(&lab, &node)?;
+    Ok((lab, traces))
+}
+
+/// Where this program was started to be killed: it starts a busy lab, prints its traces and waits.
+pub(crate) fn be_killed() -> Option<ExitCode> {
+    env::var_os(TO_BE_KILLED)?;
+    let runtime = tokio::runtime::Runtime::new().ok()?;
+    let ended = runtime.block_on(async {
+        let (_lab, traces) = busy_lab().await?;
+        println!("{}", serde_json::to_string(&traces)?);
+        std::future::pending::<anyhow::Result<()>>().await
+    });
+    ended.err().map(|error| {
+        eprintln!("{error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+/// This program, started again to be killed.
+struct Killed {
+    child: Child,
+}
+
+impl Killed {
+    fn start() -> anyhow::Result<Self> {
+        let child = Command::new(env::current_exe()?)
+            .env(TO_BE_KILLED, "yes")
+            .stdout(Stdio::piped())
+            .spawn()?;
+        Ok(Self { child })
+    }
+
+    /// Waits until the lab is busy.
+    fn traces(&mut self) -> anyhow::Result<Traces> {
+        let output = self.child.stdout.take().context("no output")?;
+        let line = BufReader::new(output)
+            .lines()
+            .next()
+            .context("it ended by itself")??;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    fn kill(&mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        // It has ended already unless the story failed, and then it must end too.
+        let _ = self.kill();
+    }
+}
+
+/// The one child of a test that is no program of Kubernetes.
+fn guard_of(test: u32) -> anyhow::Result<Pid> {
+    let guard = processes().find(|process| {
+        let stat = fs::read_to_string(process.join("stat")).unwrap_or_default();
+        let parent = stat
+            .rsplit(") ")
+            .next()
+            .and_then(|rest| rest.split(' ').nth(1));
+        parent == Some(&test.to_string()) && stat.contains("(sh)")
+    });
+    let guard = guard.context("the test has no guard")?;
+    let id = guard
+        .file_name()
+        .and_then(|name| name.to_str())
+        .context("no id")?;
+    Pid::from_raw(id.parse()?).context("no id")
+}
+
+/// By what a node is known on this machine.
+#[derive(Debug, Serialize, Deserialize)]
+struct Traces {
+    folder: PathBuf,
+    control_groups: Vec<PathBuf>,
+    /// As links to them read: `net:[4026532281]`.
+    network_namespaces: BTreeSet<String>,
+    interfaces: BTreeSet<String>,
+}
+
+impl Traces {
+    /// Those of a node on which a pod runs.
+    fn of(lab: &Lab, node: &Node) -> anyhow::Result<Self> {
+        let mut traces = Self {
+            folder: lab.folder().to_owned(),
+            control_groups: node.control_groups(),
+            network_namespaces: BTreeSet::new(),
+            interfaces: interfaces_into(&node.subnet())?,
+        };
+        let own = fs::read_link("/proc/self/ns/net")?;
+        for process in processes() {
+            if !traces.is_of(&process) {
+                continue;
+            }
+            // One that has just ended has none.
+            let Ok(namespace) = fs::read_link(process.join("ns/net")) else {
+                continue;
+            };
+            if namespace != own {
+                let name = namespace.to_string_lossy().into_owned();
+                traces.network_namespaces.insert(name);
+            }
+        }
+        ensure!(traces.network_namespaces.len() == 1, "{traces:?}");
+        ensure!(traces.interfaces.len() == 1, "{traces:?}");
+        // One of each, or nothing would be proved by their absence.
+        for kind in [
+            "process",
+            "mount",
+            "namespace",
+            "interface",
+            "group",
+            "folder",
+        ] {
+            let left = traces.left();
+            ensure!(
+                left.iter().any(|left| left.starts_with(kind)),
+                "no {kind}: {left:?}"
+            );
+        }
+        Ok(traces)
+    }
+
+    /// Whether a process is in one of the control groups, or was told about the lab's folder.
+    fn is_of(&self, process: &Path) -> bool {
+        let groups = fs::read_to_string(process.join("cgroup")).unwrap_or_default();
+        let command = fs::read(process.join("cmdline")).unwrap_or_default();
+        let name = |path: &Path| {
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned()
+        };
+        let folder = name(&self.folder);
+        let command = String::from_utf8_lossy(&command);
+        self.control_groups
+            .iter()
+            .any(|group| groups.contains(&name(group)))
+            || command.contains(&folder)
+    }
+
+    /// What is there of it.
+    fn left(&self) -> Vec<String> {
+        let mut left = BTreeSet::new();
+        let folder = self.folder.to_string_lossy();
+        for process in processes() {
+            if self.is_of(&process) {
+                left.insert(format!("process {}", process.display()));
+            }
+            let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+            let mounts = mounts.lines().filter(|mount| {
+                let is_namespace = |name: &String| mount.contains(name.as_str());
+                mount.contains(&*folder) || self.network_namespaces.iter().any(is_namespace)
+            });
+            left.extend(mounts.map(|mount| format!("mount {mount}")));
+            let namespace = fs::read_link(process.join("ns/net")).unwrap_or_default();
+            if self
+                .network_namespaces
+                .contains(&*namespace.to_string_lossy())
+            {
+                left.insert(format!("namespace {}", namespace.display()));
+            }
+        }
+        let interfaces = self
+            .interfaces
+            .iter()
+            .map(|name| Path::new("/sys/class/net").join(name));
+        left.extend(existing("interface", interfaces));
+        left.extend(existing("group", self.control_groups.iter().cloned()));
+        left.extend(existing("folder", [self.folder.clone()]));
+        left.into_iter().collect()
+    }
+
+    async fn are_gone(&self) -> anyhow::Result<()> {
+        eventually(SOON, async || {
+            let left = self.left();
+            ensure!(left.is_empty(), "left: {left:?}");
+            Ok(())
+        })
+        .await
+    }
+}
+
+fn existing(kind: &str, paths: impl IntoIterator<Item = PathBuf>) -> impl Iterator<Item = String> {
+    let paths = paths.into_iter().filter(|path| path.exists());
+    paths.map(move |path| format!("{kind} {}", path.display()))
+}
+
+/// The folders of all processes of this machine.
+fn processes() -> impl Iterator<Item = PathBuf> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).filter(|path| {
+        let name = path.file_name().unwrap_or_default().as_encoded_bytes();
+        name.iter().all(u8::is_ascii_digit)
+    })
+}
+
+/// The interfaces of this machine through which it reaches a subnet of 256 addresses.
+fn interfaces_into(subnet: &str) -> anyhow::Result<BTreeSet<String>> {
+    let numbers: Vec<u32> = subnet
+        .split(['.', '/'])
+        .take(3)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let routes = fs::read_to_string("/proc/net/route")?;
+    let interfaces = routes.lines().filter_map(|route| {
+        let mut fields = route.split_whitespace();
+        let interface = fields.next()?;
+        // In the byte order of the machine, which is little-endian on all that run Kubernetes.
+        let address = u32::from_str_radix(fields.next()?, 16).ok()?;
+        let address = address.to_le_bytes().map(u32::from);
+        address.starts_with(&numbers).then(|| interface.to_owned())
+    });
+    Ok(interfaces.collect())
+}
