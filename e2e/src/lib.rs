@@ -2,8 +2,10 @@
 
 pub mod bpf;
 pub mod fault_proxy;
+pub mod filter_comparison;
 pub mod harness;
 pub mod lab;
+pub mod oci_profile;
 pub mod oracle;
 pub mod pods;
 pub mod story;

@@ -1,12 +1,14 @@
 //! Libraries in Go that ours are compared with, as child processes that answer lines: Kubernetes' own
-//! Pod Security, and runc's seccomp filters. Does I/O.
+//! Pod Security, runc's seccomp filters, and the runtimes' own profiles. Does I/O.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
@@ -85,13 +87,38 @@ impl Oracle {
     ///
     /// When the program has ended, or answers what is not of that type: an error for example.
     pub fn ask<T: DeserializeOwned>(&mut self, question: &str) -> Result<T> {
+        self.send(question)?;
+        self.receive()
+    }
+
+    /// Asks one question as [`Self::ask`], but waits for the answer only so long. Without one, the
+    /// program may still be at work, and is of no use any more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::ask`].
+    pub fn ask_within<T: DeserializeOwned>(
+        &mut self,
+        question: &str,
+        limit: Duration,
+    ) -> Result<Option<T>> {
+        self.send(question)?;
+        let limit = Timespec::try_from(limit).context("failed to tell the time limit")?;
+        // Every answer before was read to its end, so what comes is in the pipe and not in the buffer.
+        let mut pipe = [PollFd::new(self.answers.get_ref(), PollFlags::IN)];
+        if poll(&mut pipe, Some(&limit)).context("failed to wait for the oracle")? == 0 {
+            return Ok(None);
+        }
+        self.receive().map(Some)
+    }
+
+    fn send(&mut self, question: &str) -> Result<()> {
         let pipe = self
             .questions
             .as_mut()
             .context("the oracle takes no more questions")?;
         writeln!(pipe, "{question}")?;
-        pipe.flush().context("failed to ask the oracle")?;
-        self.receive()
+        pipe.flush().context("failed to ask the oracle")
     }
 
     fn receive<T: DeserializeOwned>(&mut self) -> Result<T> {
