@@ -39,6 +39,9 @@ lint: setup ## formatting, clippy and documentation without a warning
 	go vet -C seccomp/extract ./...
 	go vet -C e2e/oracle/podsecurity ./...
 	go vet -C e2e/oracle/seccomp -tags seccomp ./...
+	go vet -C e2e/oracle/runtime-default -modfile=lines/containerd-1.7.mod -tags containerd_1 ./...
+	go vet -C e2e/oracle/runtime-default -modfile=lines/containerd-2.3.mod -tags containerd_2 ./...
+	go vet -C e2e/oracle/runtime-default -modfile=lines/containerd-2.4.mod -tags containerd_2_4 ./...
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
@@ -49,10 +52,12 @@ bench: setup ## evaluation beside the Go library; the operator's reaction, start
 	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- scale::
 
 .PHONY: fuzz
-fuzz: setup ## long runs: random histories, a kill at every write, random pods for FOR=3600 seconds
+fuzz: setup ## long runs: random histories, a kill at every write, random pods and profiles for FOR=3600 seconds each
 	PODFENCE_HISTORIES=20000 $(CARGO) test --locked --release --package podfence-plan --test interleavings
 	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- kills::
 	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test differential -- --nocapture
+	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test seccomp_filter -- --nocapture
+	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test seccomp_rules -- --nocapture
 
 .PHONY: crds
 crds: ## write config/crd and the reference anew from the types

@@ -177,8 +177,9 @@ impl History {
                 Line::Rule(rule) => rules.push(rule),
             }
         }
-        // Every profile names them before what is called through them, and libseccomp refuses
-        // contradictions between the two only in the other order. The lines here are sorted by name.
+        // Every profile names them before what is called through them where the two contradict each
+        // other, and libseccomp refuses contradictions only in the other order. The lines here are
+        // sorted by name.
         rules.sort_by_key(|rule| !is_carrier(rule.syscall));
         Ok(RuleSet {
             hash: set.hash,
