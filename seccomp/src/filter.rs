@@ -23,6 +23,7 @@ use std::fmt;
 
 use podfence_workload::CapabilityMask;
 
+use crate::classes::{Classes, Test, TooManyClasses};
 use crate::syscalls::{self, Libseccomp};
 use crate::{Abi, Action, Architecture, Condition, Errno, KernelVersion, Rule, RuleSet};
 
@@ -278,6 +279,47 @@ impl Filter {
         Class::ByArguments(rules.filter_map(|at| self.rules.get(at).cloned()).collect())
     }
 
+    /// What becomes of all calls of a number, by their arguments.
+    ///
+    /// # Errors
+    ///
+    /// When the rules tell too many arguments apart, as those of no known profile do.
+    pub fn classes(&self, abi: Abi, number: u32) -> Result<Classes<Action>, TooManyClasses> {
+        Classes::of(abi, &self.tests(abi, number), &[None; 6], |arguments| {
+            self.action(abi, number, arguments)
+        })
+    }
+
+    /// What the filter tells apart of the arguments of all calls of a number.
+    pub(crate) fn tests(&self, abi: Abi, number: u32) -> Vec<Test> {
+        let numbers = self.abis.iter().find(|(known, _)| *known == abi);
+        let tree = numbers
+            .filter(|(_, numbers)| !self.is_stubbed(abi, numbers, number))
+            .and_then(|(_, numbers)| numbers.trees.get(&number));
+        tree.map(Tree::tests).unwrap_or_default()
+    }
+
+    /// The numbers that the filter of an ABI says something about, and the highest that the profile
+    /// names, whatever it says about it.
+    pub(crate) fn numbers(&self, abi: Abi) -> (Vec<u32>, u32) {
+        let numbers = self.abis.iter().find(|(known, _)| *known == abi);
+        numbers.map_or_else(Default::default, |(_, numbers)| {
+            (numbers.trees.keys().copied().collect(), numbers.highest)
+        })
+    }
+
+    /// The rules that it was made of.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    /// What becomes of a call that no rule names.
+    #[must_use]
+    pub const fn default_errno(&self) -> Errno {
+        self.default
+    }
+
     /// The ABIs that it was made for.
     pub fn abis(&self) -> impl Iterator<Item = Abi> {
         self.abis.iter().map(|(abi, _)| *abi)
@@ -352,7 +394,7 @@ fn number_in_libseccomp(release: Libseccomp, abi: Abi, name: &str) -> Option<u32
     (!is_missing).then(|| syscalls::number(abi, name)).flatten()
 }
 
-fn number_of(abi: Abi, name: &str) -> Result<u32, UnknownCall> {
+pub(crate) fn number_of(abi: Abi, name: &str) -> Result<u32, UnknownCall> {
     syscalls::number(abi, name).ok_or_else(|| {
         if syscalls::names().contains(&name) {
             UnknownCall::Abi {
@@ -379,60 +421,4 @@ impl fmt::Display for Cause {
             Self::ForeignAbi => formatter.write_str("the filter is not made for this ABI"),
         }
     }
-}
-
-/// A decision, and what would change it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Explanation {
-    /// What becomes of the call.
-    pub decision: Decision,
-    /// The capabilities each of which, added to the container's, lets the call through; sorted by
-    /// the kernel's numbers. None for a call that is allowed.
-    pub unlocked_by: Vec<&'static str>,
-}
-
-/// A question that has no answer.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum ExplainError {
-    /// The call cannot be judged.
-    #[error(transparent)]
-    Call(#[from] UnknownCall),
-    /// The rules cannot be loaded.
-    #[error(transparent)]
-    Rules(#[from] LoadError),
-}
-
-/// What becomes of a call, and which capability would let it through.
-///
-/// # Errors
-///
-/// When the ABI has no such call, or the rules cannot be loaded.
-pub fn explain(
-    profile: &RuleSet,
-    container: Container,
-    loader: Loader,
-    (abi, name): (Abi, &str),
-    arguments: [u64; 6],
-) -> Result<Explanation, ExplainError> {
-    let decide = |bounding: CapabilityMask| -> Result<Decision, ExplainError> {
-        let container = Container {
-            bounding,
-            ..container
-        };
-        Ok(Filter::load(profile, container, loader)?.decide(abi, name, arguments)?)
-    };
-    let decision = decide(container.bounding)?;
-    let mut unlocked_by = Vec::new();
-    if decision.action != Action::Allow {
-        for name in CapabilityMask::ALL.difference(container.bounding).names() {
-            let with = container.bounding.union(CapabilityMask::of(&[name]));
-            if decide(with)?.action == Action::Allow {
-                unlocked_by.push(name);
-            }
-        }
-    }
-    Ok(Explanation {
-        decision,
-        unlocked_by,
-    })
 }

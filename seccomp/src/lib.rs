@@ -6,7 +6,10 @@
 
 mod action;
 mod capabilities;
+mod classes;
+mod compiled;
 mod effective;
+mod explain;
 mod filter;
 mod kernel;
 mod profile;
@@ -16,10 +19,12 @@ mod target;
 
 pub use action::{Action, Errno};
 pub use capabilities::{Capabilities, RefusedCapability};
+pub use classes::{ArgumentClass, Classes, TooManyClasses, Values};
+pub use compiled::{Compiled, CompiledAbi, FilterKey, Outcome};
 pub use effective::{EffectiveProfile, Node, Switch, UnknownProfile};
+pub use explain::{ExplainError, Explanation, Fate, Judge, explain};
 pub use filter::{
-    Cause, Class, Conflict, Container, Decision, ExplainError, Explanation, Filter, LoadError,
-    Loader, OciRuntime, UnknownCall, explain,
+    Cause, Class, Conflict, Container, Decision, Filter, LoadError, Loader, OciRuntime, UnknownCall,
 };
 pub use kernel::{InvalidKernel, KernelVersion};
 pub use profile::{

@@ -130,7 +130,7 @@ impl fmt::Display for Condition {
 }
 
 /// Small numbers as people say them, flags as bits.
-struct Number(u64);
+pub(crate) struct Number(pub(crate) u64);
 
 impl fmt::Display for Number {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

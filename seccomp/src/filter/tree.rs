@@ -7,6 +7,7 @@
 //! the same comparison share it. This is what libseccomp 2.5 and 2.6 do; filters of runc on a real
 //! libseccomp are the test of it (`e2e/tests/seccomp_filter.rs`).
 
+use crate::classes::{Test, TestKind, low_word};
 use crate::{Abi, Action, Condition, Operator, Rule};
 
 /// Two rules for one call that libseccomp refuses to have in one filter.
@@ -152,6 +153,15 @@ impl Tree {
         self.unconditional.is_none() && !self.level.is_empty()
     }
 
+    /// What the comparisons tell apart; nothing where none decides.
+    pub(super) fn tests(&self) -> Vec<Test> {
+        let mut tests = Vec::new();
+        if self.has_comparisons() {
+            collect_tests(&self.level, &mut tests);
+        }
+        tests
+    }
+
     /// The rules that may decide, in the order of the profile.
     pub(super) fn rules(&self) -> Vec<usize> {
         let mut rules: Vec<usize> = self.unconditional.into_iter().collect();
@@ -159,6 +169,37 @@ impl Tree {
         rules.sort_unstable();
         rules.dedup();
         rules
+    }
+}
+
+/// Adds what the comparisons tell apart.
+fn collect_tests(level: &Level, tests: &mut Vec<Test>) {
+    for node in level {
+        let Comparison {
+            argument,
+            half,
+            kind,
+            mask,
+            value,
+            ..
+        } = node.comparison;
+        let kinds = match kind {
+            Kind::Equal => TestKind::around(value),
+            Kind::MaskedEqual => vec![TestKind::Masked { mask, value }],
+            Kind::Greater => value
+                .checked_add(1)
+                .map(TestKind::From)
+                .into_iter()
+                .collect(),
+            Kind::GreaterOrEqual => vec![TestKind::From(value)],
+        };
+        tests.extend(kinds.into_iter().map(|kind| Test {
+            argument,
+            high: half == Half::High,
+            kind,
+        }));
+        collect_tests(&node.yes.next, tests);
+        collect_tests(&node.no.next, tests);
     }
 }
 
@@ -412,10 +453,4 @@ impl Comparison {
         };
         order.then(by_value).is_lt()
     }
-}
-
-/// The low 32 bits.
-#[allow(clippy::cast_possible_truncation)] // That is what is asked for.
-const fn low_word(number: u64) -> u32 {
-    number as u32
 }
