@@ -19,7 +19,10 @@ const PURE: [(&str, &[&str]); 5] = [
             "thiserror",
         ],
     ),
-    ("seccomp", &["podfence-workload", "thiserror"]),
+    (
+        "seccomp",
+        &["podfence-workload", "serde", "serde_json", "thiserror"],
+    ),
     (
         "podsecurity",
         &["podfence-workload", "schemars", "serde", "thiserror"],

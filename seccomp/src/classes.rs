@@ -8,8 +8,8 @@ mod parts;
 
 use std::fmt;
 
-use crate::Abi;
 use crate::rule::Number;
+use crate::{Abi, Condition, Operator};
 
 use parts::Part;
 
@@ -76,6 +76,40 @@ enum Node<D> {
     Fork(u8, Vec<(Vec<Part>, Node<D>)>),
 }
 
+impl Test {
+    /// What a condition compares.
+    pub(crate) fn of(abi: Abi, condition: Condition) -> Vec<Self> {
+        let Condition { index, operator } = condition;
+        let halves: &[bool] = if abi.has_wide_arguments() {
+            &[true, false]
+        } else {
+            &[false]
+        };
+        let mut tests = Vec::new();
+        for high in halves.iter().copied() {
+            let half = |number: u64| low_word(if high { number >> 32 } else { number });
+            let kinds = match operator {
+                Operator::MaskedEqual { mask, value } => vec![TestKind::Masked {
+                    mask: half(mask),
+                    value: half(value) & half(mask),
+                }],
+                Operator::NotEqual(value)
+                | Operator::Less(value)
+                | Operator::LessOrEqual(value)
+                | Operator::Equal(value)
+                | Operator::GreaterOrEqual(value)
+                | Operator::Greater(value) => TestKind::around(half(value)),
+            };
+            tests.extend(kinds.into_iter().map(|kind| Self {
+                argument: index,
+                high,
+                kind,
+            }));
+        }
+        tests
+    }
+}
+
 impl TestKind {
     /// Tells a value from all others.
     pub(crate) fn around(value: u32) -> Vec<Self> {
@@ -96,6 +130,22 @@ impl<D: Clone + PartialEq> Classes<D> {
         given: &[Option<u64>; 6],
         decide: impl Fn([u64; 6]) -> D,
     ) -> Result<Self, TooManyClasses> {
+        let everything = ArgumentClass {
+            when: Vec::new(),
+            example: given.map(Option::unwrap_or_default),
+            decision: decide(given.map(Option::unwrap_or_default)),
+        };
+        let classes = Self::all(abi, tests, given, decide)?;
+        Ok(Self::with_an_otherwise(classes, everything))
+    }
+
+    /// As [`Self::of`], with all classes listed.
+    pub(crate) fn all(
+        abi: Abi,
+        tests: &[Test],
+        given: &[Option<u64>; 6],
+        decide: impl Fn([u64; 6]) -> D,
+    ) -> Result<Vec<ArgumentClass<D>>, TooManyClasses> {
         let mut arguments = [0; 6];
         let mut axes: Vec<(u8, Vec<Part>)> = Vec::new();
         let mut combinations = 1_usize;
@@ -122,12 +172,7 @@ impl<D: Clone + PartialEq> Classes<D> {
         let mut classes = Vec::new();
         let node = Node::of(&axes, arguments, &decide);
         node.flatten(abi.has_wide_arguments(), &[], &mut classes);
-        let everything = ArgumentClass {
-            when: Vec::new(),
-            example: arguments,
-            decision: decide(arguments),
-        };
-        Ok(Self::with_an_otherwise(classes, everything))
+        Ok(classes)
     }
 
     /// Leaves what takes the most words to be what is not listed.
@@ -261,6 +306,44 @@ impl Values {
         } else {
             u64::from(u32::MAX)
         }
+    }
+
+    /// Conditions each of which takes in a part of the values, and that together take in all of them;
+    /// none where there are no such conditions.
+    ///
+    /// `plain` uses equality only, of which libseccomp can have any number side by side.
+    pub(crate) fn conditions(&self, plain: bool) -> Option<Vec<Condition>> {
+        /// Values of a range that are listed one by one.
+        const MOST_LISTED: u64 = 64;
+        let index = self.index;
+        let (ranges, others) = parts::ranges(&self.parts);
+        let mut operators = Vec::new();
+        if let ([(0, below), (above, last)], [], false) = (&*ranges, &*others, plain)
+            && *last == self.most()
+            && above - below == 2
+        {
+            let operator = Operator::NotEqual(below + 1);
+            return Some(vec![Condition { index, operator }]);
+        }
+        for (first, last) in ranges {
+            if first == last {
+                operators.push(Operator::Equal(first));
+            } else if !plain && first == 0 {
+                operators.push(Operator::LessOrEqual(last));
+            } else if !plain && last == self.most() {
+                operators.push(Operator::GreaterOrEqual(first));
+            } else if last - first < MOST_LISTED {
+                operators.extend((first..=last).map(Operator::Equal));
+            } else {
+                return None;
+            }
+        }
+        for part in others {
+            let cubes = part.cubes()?.into_iter();
+            operators.extend(cubes.map(|(mask, value)| Operator::MaskedEqual { mask, value }));
+        }
+        let of = |operator| Condition { index, operator };
+        Some(operators.into_iter().map(of).collect())
     }
 }
 

@@ -60,13 +60,7 @@ impl Judge {
         container: Container,
         loader: Loader,
     ) -> Result<Self, LoadError> {
-        let none = CapabilityMask::default();
-        let asked = profile.rules.iter().fold(none, |all, rule| {
-            let applicability = &rule.applicability;
-            all.union(applicability.capabilities)
-                .union(applicability.without_capabilities)
-        });
-        let missing = asked.difference(container.bounding);
+        let missing = capabilities_asked(profile).difference(container.bounding);
         let unlocking = missing.names().map(|name| {
             let capability = CapabilityMask::of(&[name]);
             let container = Container {
@@ -165,5 +159,15 @@ pub fn explain(
     Ok(Explanation {
         decision: judge.filter.decide_number(abi, number, arguments),
         unlocked_by: fate.unlocked_by.names().collect(),
+    })
+}
+
+/// What rules ask for of a container's bounding set.
+fn capabilities_asked(profile: &RuleSet) -> CapabilityMask {
+    let none = CapabilityMask::default();
+    profile.rules.iter().fold(none, |all, rule| {
+        let applicability = &rule.applicability;
+        all.union(applicability.capabilities)
+            .union(applicability.without_capabilities)
     })
 }

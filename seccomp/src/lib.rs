@@ -8,10 +8,13 @@ mod action;
 mod capabilities;
 mod classes;
 mod compiled;
+pub mod constants;
+mod edit;
 mod effective;
 mod explain;
 mod filter;
 mod kernel;
+mod oci;
 mod profile;
 mod rule;
 pub mod syscalls;
@@ -21,12 +24,14 @@ pub use action::{Action, Errno};
 pub use capabilities::{Capabilities, RefusedCapability};
 pub use classes::{ArgumentClass, Classes, TooManyClasses, Values};
 pub use compiled::{Compiled, CompiledAbi, FilterKey, Outcome};
+pub use edit::{Edit, EditError, InvalidEdit, edited};
 pub use effective::{EffectiveProfile, Node, Switch, UnknownProfile};
 pub use explain::{ExplainError, Explanation, Fate, Judge, explain};
 pub use filter::{
     Cause, Class, Conflict, Container, Decision, Filter, LoadError, Loader, OciRuntime, UnknownCall,
 };
 pub use kernel::{InvalidKernel, KernelVersion};
+pub use oci::{FlatProfile, MalformedProfile, ReadProfile};
 pub use profile::{
     Assumption, InvalidLine, MalformedData, Profile, ProfileError, Provenance, RuleSet, Runtime,
 };

@@ -14,6 +14,7 @@ use crate::{Abi, Architecture, Container, Errno, Rule};
 use history::History;
 pub use history::MalformedData;
 pub use line::InvalidLine;
+pub(crate) use line::{Written, split_condition};
 use version::Version;
 
 /// A container runtime with a `RuntimeDefault` of its own.

@@ -6,8 +6,8 @@ use std::fmt;
 use super::{Test, TestKind, TooManyClasses};
 use crate::rule::Number;
 
-/// Masks of one half of an argument at most: each may double the parts.
-const MOST_MASKS: usize = 10;
+/// Parts of one half of an argument at most: each mask may double them.
+const MOST_PARTS: usize = 1 << 12;
 
 /// Values that no comparison tells apart, or a union of such.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,12 +69,32 @@ pub(super) fn of_argument(wide: bool, tests: &[Test]) -> Result<Vec<Part>, TooMa
             parts.push(Part {
                 high: high.range,
                 low: low.range,
-                bits: [of(&low.bits, 0), of(&high.bits, 32)].concat(),
+                bits: needed([of(&low.bits, 0), of(&high.bits, 32)].concat()),
                 example: (u64::from(high.example) << 32) | u64::from(low.example),
             });
         }
     }
     Ok(parts)
+}
+
+/// Leaves out what the others say already, what speaks of the most bits first.
+fn needed(mut bits: Vec<Bits>) -> Vec<Bits> {
+    bits.sort_by_key(|one| std::cmp::Reverse(one.mask.count_ones()));
+    let mut at = 0;
+    while let Some(one) = bits.get(at).copied() {
+        let mut others = bits.clone();
+        others.remove(at);
+        let ((mask, value), _) = said(&others);
+        let differs = (value ^ one.value) & mask & one.mask != 0;
+        let is_whole = one.mask & !mask == 0;
+        if (one.holds && is_whole && !differs) || (!one.holds && differs) {
+            bits = others;
+        } else {
+            at += 1;
+        }
+    }
+    bits.sort_unstable();
+    bits
 }
 
 fn of_word(tests: impl Iterator<Item = TestKind>) -> Result<Vec<WordPart>, TooManyClasses> {
@@ -91,31 +111,46 @@ fn of_word(tests: impl Iterator<Item = TestKind>) -> Result<Vec<WordPart>, TooMa
             }
         }
     }
-    if masks.len() > MOST_MASKS {
-        return Err(TooManyClasses);
-    }
     let masks: Vec<(u32, u32)> = masks.into_iter().collect();
     let starts: Vec<u32> = starts.into_iter().collect();
     let ends = starts.iter().skip(1).map(|next| next - 1);
     let mut parts = Vec::new();
     for (first, last) in starts.iter().copied().zip(ends.chain([u32::MAX])) {
         let range = Range { first, last };
-        for truths in 0..1_u32 << masks.len() {
-            let bits: Vec<_> = masks
-                .iter()
-                .enumerate()
-                .map(|(at, (mask, value))| (*mask, *value, truths & (1 << at) != 0))
-                .collect();
-            if let Some(example) = some_value(range, &bits, 0, 0) {
-                parts.push(WordPart {
-                    range,
-                    bits,
-                    example,
-                });
-            }
-        }
+        split(range, &masks, &mut Vec::new(), &mut parts)?;
     }
     Ok(parts)
+}
+
+/// Adds the parts of a range that masks make of it, beside what is said of the bits already.
+fn split(
+    range: Range,
+    masks: &[(u32, u32)],
+    bits: &mut Vec<(u32, u32, bool)>,
+    parts: &mut Vec<WordPart>,
+) -> Result<(), TooManyClasses> {
+    // What has no value need not be split further.
+    let Some(example) = some_value(range, bits, 0, 0) else {
+        return Ok(());
+    };
+    let Some(((mask, value), rest)) = masks.split_first() else {
+        parts.push(WordPart {
+            range,
+            bits: bits.clone(),
+            example,
+        });
+        return if parts.len() > MOST_PARTS {
+            Err(TooManyClasses)
+        } else {
+            Ok(())
+        };
+    };
+    for holds in [true, false] {
+        bits.push((*mask, *value, holds));
+        split(range, rest, bits, parts)?;
+        bits.pop();
+    }
+    Ok(())
 }
 
 /// A value in the range with these bits, of which `fixed` are already said to be `value`.
@@ -192,6 +227,24 @@ pub(super) fn ranges(parts: &[Part]) -> (Vec<(u64, u64)>, Vec<&Part>) {
     (united, others)
 }
 
+/// What holds of the bits, as far as that is what some of them are, and the rest.
+fn said(all: &[Bits]) -> ((u64, u64), Vec<Bits>) {
+    let (mut mask, mut value) = (0, 0);
+    let mut rest = Vec::new();
+    for bits in all {
+        if bits.holds {
+            mask |= bits.mask;
+            value |= bits.value;
+        } else if bits.mask.is_power_of_two() {
+            mask |= bits.mask;
+            value |= bits.mask & !bits.value;
+        } else {
+            rest.push(*bits);
+        }
+    }
+    ((mask, value), rest)
+}
+
 impl Range {
     const ALL: Self = Self {
         first: 0,
@@ -238,7 +291,10 @@ impl Part {
         );
         match same {
             (true, false, true) => united.low = self.low.united(other.low)?,
-            (false, true, true) => united.high = self.high.united(other.high)?,
+            // Otherwise what is a range of whole values would be none any more.
+            (false, true, true) if self.low == Range::ALL => {
+                united.high = self.high.united(other.high)?;
+            }
             (true, true, false) if self.bits.len() == other.bits.len() => {
                 let mut pairs = self.bits.iter().zip(&other.bits);
                 let at = pairs.position(|(one, two)| one != two)?;
@@ -270,30 +326,30 @@ impl Part {
 
     /// How much there is to say; more where bits are said not to be something.
     pub(super) fn words(&self) -> usize {
-        let (_, rest) = self.said();
+        let (_, rest) = said(&self.bits);
         1 + self.bits.len() + rest.len()
     }
 
-    /// What holds of the bits, as far as that is what some of them are, and the rest.
-    fn said(&self) -> ((u64, u64), Vec<Bits>) {
-        let (mut mask, mut value) = (0, 0);
-        let mut rest = Vec::new();
-        for bits in &self.bits {
-            if bits.holds {
-                mask |= bits.mask;
-                value |= bits.value;
-            } else if bits.mask.is_power_of_two() {
-                mask |= bits.mask;
-                value |= bits.mask & !bits.value;
-            } else {
-                rest.push(*bits);
-            }
+    /// Masks, each with what it leaves of some of the values here and of no other, and that together
+    /// take in all of them; none where there are no such.
+    pub(super) fn cubes(&self) -> Option<Vec<(u64, u64)>> {
+        let is_narrow = self.high == Range { first: 0, last: 0 };
+        if self.low != Range::ALL || !(self.high == Range::ALL || is_narrow) {
+            return None;
         }
-        ((mask, value), rest)
+        let ((mask, value), rest) = said(&self.bits);
+        let [one] = rest.as_slice() else {
+            return rest.is_empty().then(|| vec![(mask, value)]);
+        };
+        // Any bit that is not told may be the one that differs.
+        let bits = (0..u64::BITS).map(|bit| 1 << bit);
+        let differing = bits.filter(|bit| one.mask & !mask & bit != 0);
+        let cubes = differing.map(|bit| (mask | bit, value | (!one.value & bit)));
+        Some(cubes.collect())
     }
 
     pub(super) fn write(&self, index: u8, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ((mask, value), rest) = self.said();
+        let ((mask, value), rest) = said(&self.bits);
         let mut words = Vec::new();
         if mask != 0 {
             words.push(format!("arg{index}&{}=={}", Number(mask), Number(value)));

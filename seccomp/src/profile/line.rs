@@ -142,19 +142,23 @@ impl Reader {
 /// A sign and what it makes of the value behind it.
 type Sign = (&'static str, fn(u64) -> Operator);
 
-/// Reads a condition as [`Condition`] writes it.
-pub(crate) fn read_condition(word: &str) -> Option<Condition> {
+/// A condition's parts as they are written.
+pub(crate) enum Written<'a> {
+    /// `&MASK==VALUE`
+    Masked { mask: &'a str, value: &'a str },
+    /// A sign and the value behind it.
+    Compared(fn(u64) -> Operator, &'a str),
+}
+
+/// Takes a condition apart, into its argument and what it says of that.
+pub(crate) fn split_condition(word: &str) -> Option<(u8, Written<'_>)> {
     let rest = word.strip_prefix("arg")?;
     let sign = rest.find(|character: char| !character.is_ascii_digit())?;
     let (index, rest) = rest.split_at_checked(sign)?;
     let index = index.parse().ok().filter(|index| *index < 6)?;
     if let Some(masked) = rest.strip_prefix('&') {
         let (mask, value) = masked.split_once("==")?;
-        let (mask, value) = (number(mask)?, number(value)?);
-        return Some(Condition {
-            index,
-            operator: Operator::MaskedEqual { mask, value },
-        });
+        return Some((index, Written::Masked { mask, value }));
     }
     // The longer signs first: one begins as another one does.
     let signs: [Sign; 6] = [
@@ -165,13 +169,23 @@ pub(crate) fn read_condition(word: &str) -> Option<Condition> {
         ("<", Operator::Less),
         (">", Operator::Greater),
     ];
-    signs.into_iter().find_map(|(sign, operator)| {
-        let value = number(rest.strip_prefix(sign)?)?;
-        Some(Condition {
-            index,
-            operator: operator(value),
-        })
-    })
+    let (operator, value) = signs
+        .into_iter()
+        .find_map(|(sign, operator)| Some((operator, rest.strip_prefix(sign)?)))?;
+    Some((index, Written::Compared(operator, value)))
+}
+
+/// Reads a condition as [`Condition`] writes it.
+fn read_condition(word: &str) -> Option<Condition> {
+    let (index, written) = split_condition(word)?;
+    let operator = match written {
+        Written::Masked { mask, value } => Operator::MaskedEqual {
+            mask: number(mask)?,
+            value: number(value)?,
+        },
+        Written::Compared(operator, value) => operator(number(value)?),
+    };
+    Some(Condition { index, operator })
 }
 
 fn number(text: &str) -> Option<u64> {
