@@ -134,7 +134,11 @@ pub fn compare(filter: &Filter, program: &Program, rules: &[ListedRule]) -> Resu
             .filter(|number| *number >= NUMBERS);
         let others = [983_042, 983_050, u32::MAX >> 2];
         let numbers: BTreeSet<u32> = (0..NUMBERS).chain(named).chain(others).collect();
-        for number in numbers {
+        // What the kernel does not ask the program about is not the program's to decide.
+        let asked = numbers
+            .into_iter()
+            .filter(|number| !filter.asks_no_filter(abi, *number));
+        for number in asked {
             let tried = arguments(conditions.get(&number).map_or(&[], Vec::as_slice));
             compared += tried.len();
             for arguments in tried {

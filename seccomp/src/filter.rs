@@ -62,6 +62,27 @@ impl OciRuntime {
     }
 }
 
+/// The calls by which the kernel's own probes return, on x86-64: it puts them into programs that know
+/// nothing of them, and a filter would break these. From these releases on it asks none
+/// (`__secure_computing` in `kernel/seccomp.c`); fixes of older ones took that over for `uretprobe`,
+/// which their version does not tell.
+const PAST_FILTERS: [(u32, KernelVersion); 2] = [
+    (
+        335,
+        KernelVersion {
+            major: 6,
+            minor: 14,
+        },
+    ), // uretprobe
+    (
+        336,
+        KernelVersion {
+            major: 6,
+            minor: 18,
+        },
+    ), // uprobe
+];
+
 /// Who loads the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Loader {
@@ -86,6 +107,8 @@ impl Default for Loader {
 pub struct Filter {
     default: Errno,
     loader: Loader,
+    /// None where only the program is asked about, not a kernel that runs it.
+    kernel: Option<KernelVersion>,
     rules: Vec<Rule>,
     abis: Vec<(Abi, Numbers)>,
 }
@@ -120,6 +143,8 @@ pub enum Cause {
     UnknownTo(Libseccomp),
     /// The filter was not made for the ABI.
     ForeignAbi,
+    /// The kernel lets the call through and asks no filter.
+    PastFilters,
 }
 
 /// What decided, before it is put into words.
@@ -128,6 +153,7 @@ enum Reason<'a> {
     Default,
     AboveHighest,
     ForeignAbi,
+    PastFilters,
 }
 
 /// A call that cannot be judged.
@@ -183,12 +209,13 @@ impl Filter {
         container: Container,
         loader: Loader,
     ) -> Result<Self, LoadError> {
-        Self::of_rules(
+        let filter = Self::of_rules(
             profile.active(container).cloned().collect(),
             profile.default,
             &profile.abis(container.architecture),
             loader,
-        )
+        )?;
+        Ok(filter.on_kernel(container.kernel))
     }
 
     /// Loads rules that are all there, as they stand in an OCI configuration, for these ABIs.
@@ -209,9 +236,19 @@ impl Filter {
         Ok(Self {
             default,
             loader,
+            kernel: None,
             rules,
             abis,
         })
+    }
+
+    /// As this kernel runs it. Without a kernel, decisions are those of the program alone.
+    #[must_use]
+    pub fn on_kernel(self, kernel: KernelVersion) -> Self {
+        Self {
+            kernel: Some(kernel),
+            ..self
+        }
     }
 
     /// What becomes of a call by name.
@@ -237,6 +274,7 @@ impl Filter {
             Reason::Default => self.unnamed(abi, number, Cause::Default),
             Reason::AboveHighest => self.unnamed(abi, number, Cause::AboveHighest),
             Reason::ForeignAbi => Cause::ForeignAbi,
+            Reason::PastFilters => Cause::PastFilters,
         };
         Decision { action, cause }
     }
@@ -252,6 +290,9 @@ impl Filter {
         let Some((_, numbers)) = self.abis.iter().find(|(known, _)| *known == abi) else {
             return (Action::KillThread, Reason::ForeignAbi);
         };
+        if self.asks_no_filter(abi, number) {
+            return (Action::Allow, Reason::PastFilters);
+        }
         if self.is_stubbed(abi, numbers, number) {
             return (Action::Errno(Errno::ENOSYS), Reason::AboveHighest);
         }
@@ -323,6 +364,16 @@ impl Filter {
     /// The ABIs that it was made for.
     pub fn abis(&self) -> impl Iterator<Item = Abi> {
         self.abis.iter().map(|(abi, _)| *abi)
+    }
+
+    /// Whether the kernel lets a call through before it asks any filter.
+    #[must_use]
+    pub fn asks_no_filter(&self, abi: Abi, number: u32) -> bool {
+        let mut past = PAST_FILTERS.iter();
+        abi == Abi::X86_64
+            && past.any(|(known, since)| {
+                *known == number && self.kernel.is_some_and(|kernel| kernel >= *since)
+            })
     }
 
     /// Whether runc's part of the filter answers before libseccomp's does.
@@ -419,6 +470,7 @@ impl fmt::Display for Cause {
                 write!(formatter, "its rules are unknown to libseccomp {release}")
             }
             Self::ForeignAbi => formatter.write_str("the filter is not made for this ABI"),
+            Self::PastFilters => formatter.write_str("the kernel asks no filter about it"),
         }
     }
 }

@@ -133,3 +133,31 @@ fn a_call_that_an_old_libseccomp_does_not_know_is_said_to_be_so() {
     assert_eq!(filter.action(Abi::S390, 1, [0; 6]), Action::KillThread);
     assert!(filter.decide(Abi::X86_64, "no_such_call", [0; 6]).is_err());
 }
+
+#[test]
+fn the_kernel_asks_no_filter_about_its_own_probes() {
+    let rules = profile("containerd/2.1.0").rules;
+    for (kernel, uretprobe, uprobe) in [
+        (
+            "6.13",
+            Action::Errno(Errno::EPERM),
+            Action::Errno(Errno::EPERM),
+        ),
+        ("6.14", Action::Allow, Action::Errno(Errno::EPERM)),
+        ("6.18", Action::Allow, Action::Allow),
+    ] {
+        let container = Container {
+            kernel: kernel.parse().expect("a kernel"),
+            ..usual()
+        };
+        let filter = Filter::load(&rules, container, Loader::default()).expect("it loads");
+        for (name, action) in [("uretprobe", uretprobe), ("uprobe", uprobe)] {
+            let decision = filter.decide(Abi::X86_64, name, [0; 6]).expect("a call");
+            assert_eq!(decision.action, action, "{name} on {kernel}");
+            let is_past = decision.cause == Cause::PastFilters;
+            assert_eq!(is_past, action == Action::Allow, "{name} on {kernel}");
+        }
+        // The number is another call's on 32 bits.
+        assert!(!filter.asks_no_filter(Abi::X86, 335));
+    }
+}
