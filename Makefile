@@ -67,6 +67,10 @@ crds: ## write config/crd and the reference anew from the types
 profiles: setup ## look for new releases of the runtimes and write what their RuntimeDefault does to seccomp/data
 	go run -C seccomp/extract . -data $(CURDIR)/seccomp/data
 
+.PHONY: system-calls
+system-calls: lab ## run every system call on a real node (as root) and write docs/reference/system-calls.md anew
+	PODFENCE_WRITE_TABLE=1 $(CARGO) test --locked --package podfence-e2e --test nodes -- filters:: --nocapture
+
 .PHONY: scan-self
 scan-self: lab ## our own manifests pass our own scan at restricted
 	$$(e2e/cluster/build kubernetes)/kubectl kustomize config/default \

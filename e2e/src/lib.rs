@@ -8,6 +8,7 @@ pub mod lab;
 pub mod oci_profile;
 pub mod oracle;
 pub mod pods;
+pub mod probe;
 pub mod story;
 
 mod eventually;

@@ -5,6 +5,7 @@
 #![allow(clippy::indexing_slicing)]
 
 mod breakage;
+mod filters;
 mod nodes;
 mod remains;
 
@@ -26,6 +27,7 @@ fn main() -> ExitCode {
         Case::new(remains::of_stopped_labs_are_none),
         // On the nodes that all the others share.
         Case::new(breakage::of_a_program_by_seccomp_default_is_real_and_can_be_mended),
+        Case::new(filters::of_the_kernel_do_what_is_decided),
         Case::new(breakage::comes_with_the_restart_of_a_kubelet_to_new_containers_alone),
     ];
     tell_at_once(AT_ONCE, stories)
