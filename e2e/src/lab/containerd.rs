@@ -1,6 +1,11 @@
 //! containerd, the runtime of one node. Starts a process.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs::{self, Permissions},
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use tokio::{net::UnixStream, process::Command};
@@ -44,8 +49,10 @@ impl Containerd {
             network.join("lab.conflist"),
             network_configuration(subnet).to_string(),
         )?;
+        let plugins = root.join("cni");
+        link_plugins(&binaries.cni, place, &plugins)?;
         let file = root.join("containerd.toml");
-        fs::write(&file, configuration(binaries, place))?;
+        fs::write(&file, configuration(&plugins, root))?;
         let mut path = std::env::join_paths([&binaries.containerd, &binaries.runc])?;
         path.push(":");
         path.push(std::env::var_os("PATH").unwrap_or_default());
@@ -97,14 +104,30 @@ impl Containerd {
     }
 }
 
-/// Where the configuration is, inside the node, that runc got for a container.
-pub(super) fn bundle(container: &str) -> String {
-    format!("{BUNDLES}/{container}/config.json")
+/// Where a file is, inside the node, of what runc got for a container.
+pub(super) fn bundled(container: &str, file: &str) -> String {
+    // As the status of a pod names it, it begins with the name of the runtime.
+    let id = container.strip_prefix("containerd://").unwrap_or(container);
+    format!("{BUNDLES}/{id}/{file}")
+}
+
+/// Makes the folder in which containerd looks for network plugins.
+fn link_plugins(binaries: &Path, place: &Place, folder: &Path) -> anyhow::Result<()> {
+    fs::create_dir_all(folder)?;
+    for plugin in ["loopback", "host-local"] {
+        symlink(binaries.join(plugin), folder.join(plugin))?;
+    }
+    // This one sets the machine to forward what is not for it.
+    let (plugin, blindfold) = (binaries.join("ptp"), place.blindfold());
+    let (plugin, blindfold) = (plugin.display(), blindfold.display());
+    let script = format!("#!/bin/sh\nexec '{blindfold}' '{plugin}'\n");
+    let file = folder.join("ptp");
+    fs::write(&file, script)?;
+    Ok(fs::set_permissions(file, Permissions::from_mode(0o755))?)
 }
 
 /// Source: <https://github.com/containerd/containerd/blob/main/docs/cri/config.md>.
-fn configuration(binaries: &NodeBinaries, place: &Place) -> String {
-    let (plugins, root) = (&binaries.cni, place.root());
+fn configuration(plugins: &Path, root: &Path) -> String {
     let (pause, network, optional) = (image::PAUSE, root.join("net.d"), root.join("opt"));
     format!(
         r#"version = 3

@@ -197,17 +197,30 @@ impl Node {
         self.containerd.import(image).await
     }
 
-    /// The OCI configuration that containerd wrote for a container that exists. The id may be that
-    /// of a pod's status, which begins with `containerd://`.
+    /// The OCI configuration that containerd wrote for a container that runs, by its id as the
+    /// pod's status has it.
     ///
     /// # Errors
     ///
     /// When there is no such container, or none any more.
     pub fn oci_configuration(&self, container: &str) -> anyhow::Result<Value> {
-        let id = container.strip_prefix("containerd://").unwrap_or(container);
-        let file = self.place.outside(&containerd::bundle(id));
-        let text = fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
-        Ok(serde_json::from_slice(&text)?)
+        Ok(serde_json::from_str(
+            &self.bundled(container, "config.json")?,
+        )?)
+    }
+
+    /// The process of a container that runs, as this machine numbers it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::oci_configuration`].
+    pub fn process_of(&self, container: &str) -> anyhow::Result<u32> {
+        Ok(self.bundled(container, "init.pid")?.trim().parse()?)
+    }
+
+    fn bundled(&self, container: &str, file: &str) -> anyhow::Result<String> {
+        let file = self.place.outside(&containerd::bundled(container, file));
+        fs::read_to_string(&file).with_context(|| format!("failed to read {}", file.display()))
     }
 
     /// Starts the kubelet again, with another `seccompDefault`, and returns when it is healthy.

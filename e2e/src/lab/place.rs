@@ -8,7 +8,8 @@
 
 use std::{
     ffi::OsString,
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -17,8 +18,8 @@ use super::{cgroup::ControlGroup, folder::Folder, guard::Guard, process::Program
 /// What a node has of its own.
 const OWN: [&str; 3] = ["run", "var/lib", "var/log"];
 
-/// What the kubelet and the network plugin would set in the kernel, for good and for everybody: in
-/// the node it reads as set already. No pod here needs any of it.
+/// What the kubelet and the network plugin would set in the kernel, for good and for everybody: to
+/// them it reads as set already. No pod here needs any of it.
 const SETTINGS: [(&str, &str); 7] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -29,23 +30,33 @@ const SETTINGS: [(&str, &str); 7] = [
     ("net/ipv4/ip_forward", "1"),
 ];
 
+const BLINDFOLD_NAME: &str = "blindfold";
+
 /// Joins control groups, given before `--`, and becomes the program after it.
 const JOIN: &str = r#"
 while [ "$1" != -- ]; do echo $$ >"$1"; shift; done
 shift
 exec "$@"
 "#;
-/// Covers what a node has of its own, and the kernel's settings, before that. Its mounts must not
-/// show on the machine, but the machine's must go on it, so the namespace is a slave first and
-/// shares with its own pods then.
+/// Covers what a node has of its own before that. Its mounts must not show on the machine, but the
+/// machine's must go on it, so the namespace is a slave first and shares with its own pods then.
 const COVER: &str = r#"
 mount --make-rshared /
 root=$1
 shift
 for own in run var/lib var/log; do mount --bind "$root/$own" "/$own"; done
-cd "$root"
+"#;
+/// Becomes a program that sees the settings as set. In a mount namespace of its own, for in that of
+/// the containers a `/proc` that is covered anywhere would forbid them user namespaces; all other
+/// mounts go both ways.
+const BLINDFOLD: &str = r#"#!/bin/sh -eu
+[ "${1-}" = --apart ] || exec unshare --mount --propagation unchanged -- "$0" --apart "$@"
+shift
+mount --make-rprivate /proc
+cd "$(dirname "$0")"
 find proc/sys -type f | while read -r setting; do mount --bind "$setting" "/$setting"; done
 cd /
+exec "$@"
 "#;
 
 /// The place of one node.
@@ -72,6 +83,9 @@ impl Place {
                 fs::write(own, format!("{value}\n"))?;
             }
         }
+        let blindfold = root.join(BLINDFOLD_NAME);
+        fs::write(&blindfold, BLINDFOLD)?;
+        fs::set_permissions(&blindfold, Permissions::from_mode(0o755))?;
         let group = ControlGroup::named(format!("{}{name}", folder.control_group_prefix()))?;
         // First, so that a group that is made in half is removed.
         let guard = Guard::start(&group.folders())?;
@@ -93,6 +107,12 @@ impl Place {
         self.root.join(inside.trim_start_matches('/'))
     }
 
+    /// The program that runs another one, given with its arguments, without a way to the kernel's
+    /// settings.
+    pub(super) fn blindfold(&self) -> PathBuf {
+        self.root.join(BLINDFOLD_NAME)
+    }
+
     /// A program that begins the node's mount namespace.
     pub(super) fn first_program(&self, name: &str, program: &Path) -> Program {
         Program::new(name, "unshare")
@@ -102,12 +122,13 @@ impl Place {
             .arguments(self.joined(program))
     }
 
-    /// A program in the mount namespace of a process of the node.
+    /// A program in the mount namespace of a process of the node, blindfolded.
     pub(super) fn program(&self, name: &str, program: &Path, process: u32) -> Program {
         Program::new(name, "nsenter")
             .arguments(["--mount".to_owned(), format!("--target={process}")])
             .arguments(["--", "sh", "-euc", JOIN, "node"])
-            .arguments(self.joined(program))
+            .arguments(self.joined(&self.blindfold()))
+            .argument(program)
     }
 
     fn joined(&self, program: &Path) -> Vec<OsString> {

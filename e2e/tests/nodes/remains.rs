@@ -186,7 +186,7 @@ fn guard_of(test: u32) -> anyhow::Result<Pid> {
 struct Traces {
     folder: PathBuf,
     control_groups: Vec<PathBuf>,
-    /// As links to them read: `net:[4026532281]`.
+    /// By the names of their mounts, for the kernel gives their numbers again.
     network_namespaces: BTreeSet<String>,
     interfaces: BTreeSet<String>,
 }
@@ -200,18 +200,11 @@ impl Traces {
             network_namespaces: BTreeSet::new(),
             interfaces: interfaces_into(&node.subnet())?,
         };
-        let own = fs::read_link("/proc/self/ns/net")?;
         for process in processes() {
-            if !traces.is_of(&process) {
-                continue;
-            }
-            // One that has just ended has none.
-            let Ok(namespace) = fs::read_link(process.join("ns/net")) else {
-                continue;
-            };
-            if namespace != own {
-                let name = namespace.to_string_lossy().into_owned();
-                traces.network_namespaces.insert(name);
+            if traces.is_of(&process) {
+                let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
+                let names = mounts.lines().filter_map(network_namespace);
+                traces.network_namespaces.extend(names);
             }
         }
         ensure!(traces.network_namespaces.len() == 1, "{traces:?}");
@@ -261,17 +254,14 @@ impl Traces {
                 left.insert(format!("process {}", process.display()));
             }
             let mounts = fs::read_to_string(process.join("mountinfo")).unwrap_or_default();
-            let mounts = mounts.lines().filter(|mount| {
-                let is_namespace = |name: &String| mount.contains(name.as_str());
-                mount.contains(&*folder) || self.network_namespaces.iter().any(is_namespace)
-            });
-            left.extend(mounts.map(|mount| format!("mount {mount}")));
-            let namespace = fs::read_link(process.join("ns/net")).unwrap_or_default();
-            if self
-                .network_namespaces
-                .contains(&*namespace.to_string_lossy())
-            {
-                left.insert(format!("namespace {}", namespace.display()));
+            for mount in mounts.lines() {
+                if mount.contains(&*folder) {
+                    left.insert(format!("mount {mount}"));
+                }
+                let namespace = network_namespace(mount);
+                if namespace.is_some_and(|name| self.network_namespaces.contains(&name)) {
+                    left.insert(format!("namespace {mount}"));
+                }
             }
         }
         let interfaces = self
@@ -292,6 +282,15 @@ impl Traces {
         })
         .await
     }
+}
+
+/// The name of a network namespace that containerd made, from the line of its mount.
+fn network_namespace(mount: &str) -> Option<String> {
+    let (place, file_system) = mount.split_once(" - ")?;
+    let path = place.split(' ').nth(4)?;
+    let name = path.rsplit('/').next()?;
+    let is_one = file_system.starts_with("nsfs ") && name.starts_with("cni-");
+    is_one.then(|| name.to_owned())
 }
 
 fn existing(kind: &str, paths: impl IntoIterator<Item = PathBuf>) -> impl Iterator<Item = String> {
