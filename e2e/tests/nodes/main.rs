@@ -5,9 +5,12 @@
 #![allow(clippy::indexing_slicing)]
 
 mod breakage;
+mod effective;
 mod filters;
+mod kinds;
 mod nodes;
 mod remains;
+mod rules;
 
 use std::process::ExitCode;
 
@@ -26,6 +29,8 @@ fn main() -> ExitCode {
         Case::new(remains::of_a_killed_test_are_none),
         Case::new(remains::of_stopped_labs_are_none),
         // On the nodes that all the others share.
+        Case::new(effective::profiles_and_capabilities_are_what_containers_have),
+        Case::new(effective::profiles_and_capabilities_are_so_among_own_users_too),
         Case::new(breakage::of_a_program_by_seccomp_default_is_real_and_can_be_mended),
         Case::new(filters::of_the_kernel_do_what_is_decided),
         Case::new(breakage::comes_with_the_restart_of_a_kubelet_to_new_containers_alone),
