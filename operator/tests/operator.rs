@@ -409,6 +409,97 @@ async fn a_new_list_finds_what_went_meanwhile() {
     eventually("the list tells", || enforced(&fake, "shop").is_some()).await;
 }
 
+/// What the Lease's ledger says of one policy, or of everything: `paused`, `countedFrom`, nothing.
+fn mark_now(fake: &Fake, pointer: &str) -> String {
+    let lease = fake.get(LEASES, "podfence-operator").expect("a Lease");
+    let text = &lease["metadata"]["annotations"]["state.podfence.dev/soaks"];
+    let ledger: Value = serde_json::from_str(text.as_str().expect("text")).expect("a ledger");
+    match ledger.pointer(pointer) {
+        None => String::new(),
+        Some(Value::Object(mark)) => mark.keys().next().cloned().unwrap_or_default(),
+        Some(mark) => mark.as_str().expect("a word").to_owned(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stretch_without_writes_counts_for_no_soak() {
+    let at = |generation: u64, mut object: Value| {
+        object["metadata"]["generation"] = json!(generation);
+        object
+    };
+    let guarded = json!({"strategy": "Guarded", "soak": "1h"});
+    let plain = || policy("apps", guarded.clone());
+    let suspended = || {
+        let mut policy = plain();
+        policy["spec"]["suspend"] = json!(true);
+        policy
+    };
+    let unreadable = json!({"metadata": {"name": "apps"}, "spec": "?"});
+    let dry = policy("apps", json!({"strategy": "DryRun", "soak": "1h"}));
+    let odd = json!({"metadata": {"name": "restricted"}, "spec": []});
+    for (name, collection, during, after) in [
+        ("suspended", POLICIES, Some(suspended()), plain()),
+        ("a dry run", POLICIES, Some(dry), plain()),
+        ("unreadable", POLICIES, Some(unreadable), plain()),
+        ("without its profile", PROFILES, None, profile("restricted")),
+        (
+            "with an unreadable one",
+            PROFILES,
+            Some(odd),
+            profile("restricted"),
+        ),
+    ] {
+        let fake = cluster("Guarded", &["shop"]);
+        fake.put(POLICIES, plain());
+        let _operator = start(&fake, "one");
+        eventually("it soaks", || {
+            summary(&fake, "apps")["namespacesSoaking"] == 1
+        })
+        .await;
+        assert_eq!(mark_now(&fake, "/policies/apps"), "", "{name}: it counts");
+        match during {
+            Some(object) => drop(fake.put(collection, at(2, object))),
+            None => fake.remove(collection, "restricted"),
+        }
+        eventually(name, || mark_now(&fake, "/policies/apps") == "paused").await;
+
+        // The Lease first: whoever dies in between leaves no soak that is too long.
+        let (writes, slow) = (namespace_writes(&fake), Duration::from_secs(1));
+        fake.intercept(move |asked| {
+            let renews = asked.path.starts_with(LEASES) && asked.method == http::Method::PUT;
+            renews.then_some(Interception::Late(slow))
+        });
+        let began = Instant::now();
+        fake.put(collection, at(3, after));
+        eventually(name, || namespace_writes(&fake) > writes).await;
+        assert_eq!(mark_now(&fake, "/policies/apps"), "countedFrom", "{name}");
+        assert!(began.elapsed() >= slow, "{name}: {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stretch_in_which_something_is_unseen_counts_for_no_soak() {
+    let fake = cluster("Guarded", &["shop"]);
+    fake.put(
+        POLICIES,
+        policy("apps", json!({"strategy": "Guarded", "soak": "1h"})),
+    );
+    let _operator = start(&fake, "one");
+    eventually("it soaks", || {
+        summary(&fake, "apps")["namespacesSoaking"] == 1
+    })
+    .await;
+    fake.intercept(|asked| {
+        let down = status(503, "ServiceUnavailable", "down");
+        (asked.path == PODS).then_some(Interception::Answer(503, down))
+    });
+    fake.break_watches(PODS, None);
+    let everything = || mark_now(&fake, "/everything");
+    eventually("nothing counts", || everything() == "paused").await;
+    fake.intercept_nothing();
+    eventually("it counts anew", || everything() == "countedFrom").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_status_is_written_at_once_and_then_not_too_often() {
     let fake = cluster(IMMEDIATE, &["shop"]);
