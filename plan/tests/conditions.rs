@@ -8,9 +8,14 @@
 
 mod world;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{NamespacePolicyStatus, Phase};
-use podfence_plan::{Outcome, Policy, PolicyView, Profile, Subject, Unseen, Unusable, plan_status};
+use podfence_plan::{
+    Outcome, Policy, PolicyView, Profile, Servers, Subject, Unseen, Unusable, plan_profile_status,
+    plan_status,
+};
+use podfence_podsecurity::{NEWEST_RULES, ServerVersion};
 use podfence_workload::Kind;
 use serde_json::{Value, json};
 use world::{
@@ -46,9 +51,8 @@ fn outcome(profile: Profile, spec: Value, change: impl FnOnce(&mut World)) -> Ou
 }
 
 /// The conditions in the notation of the table: `Ready=True/Succeeded`.
-fn shown(status: &NamespacePolicyStatus) -> Vec<String> {
-    status
-        .conditions
+fn shown(conditions: &[Condition]) -> Vec<String> {
+    conditions
         .iter()
         .map(|it| format!("{}={}/{}", it.type_, it.status, it.reason))
         .collect()
@@ -470,14 +474,80 @@ fn table() -> Vec<Row> {
                 "ReportComplete=False/MalformedObject",
             ],
         ),
+        blind(
+            "a kind cannot be listed",
+            vec![Unseen::ListFailed {
+                resource: "jobs.batch".into(),
+            }],
+            [
+                "Enforced=False/ListFailed",
+                "PodSecurityCompliant=Unknown/ListFailed",
+                "ReportComplete=False/ListFailed",
+            ],
+        ),
+        blind(
+            "a watch is interrupted",
+            vec![Unseen::WatchLost {
+                resource: "pods".into(),
+            }],
+            [
+                "Enforced=False/WatchLost",
+                "PodSecurityCompliant=Unknown/WatchLost",
+                "ReportComplete=False/WatchLost",
+            ],
+        ),
+        blind(
+            "no API server tells its version",
+            vec![Unseen::ServerVersionUnknown],
+            [
+                "Enforced=False/ListFailed",
+                "PodSecurityCompliant=Unknown/ListFailed",
+                "ReportComplete=False/ListFailed",
+            ],
+        ),
+        Row::new(
+            "newer rules than ours",
+            plain(),
+            vec![outcome(
+                profile("restricted:latest", "", ""),
+                soaked(),
+                |world| {
+                    let newer = ServerVersion::new(NEWEST_RULES + 1);
+                    world.servers = Some(Servers {
+                        oldest: newer,
+                        newest: newer,
+                    });
+                },
+            )],
+            [
+                done,
+                "-",
+                "Enforced=False/ServerTooNew",
+                "PodSecurityCompliant=Unknown/ServerTooNew",
+                "ReportComplete=False/ServerTooNew",
+            ],
+        ),
     ]
+}
+
+/// A clean namespace that would tighten if the whole cluster could be seen.
+fn blind(situation: &'static str, unseen: Vec<Unseen>, want: [&'static str; 3]) -> Row {
+    let held = outcome(restricted(), json!({"rollout": {"soak": "0s"}}), |world| {
+        world.unseen.clone_from(&unseen);
+    });
+    let [enforced, compliant, complete] = want;
+    let want = ["Ready=True/Succeeded", "-", enforced, compliant, complete];
+    Row {
+        unseen,
+        ..Row::new(situation, policy(restricted(), json!({})), vec![held], want)
+    }
 }
 
 #[test]
 fn truth_table() {
     for row in table() {
         let status = row.status();
-        let got = shown(&status);
+        let got = shown(&status.conditions);
         let want: Vec<_> = row.want.iter().filter(|it| **it != "-").copied().collect();
         assert_eq!(got, want, "{}", row.situation);
         assert_eq!(status.observed_generation, 7, "{}", row.situation);
@@ -493,30 +563,93 @@ fn truth_table() {
     }
 }
 
+/// What a profile says of itself: the situation, what is wrong with it, Ready, Stalled.
+const PROFILES: [(&str, Option<&str>, [&str; 2]); 2] = [
+    ("usable", None, ["Ready=True/Succeeded", "-"]),
+    (
+        "unusable",
+        Some("spec: not an object"),
+        ["Ready=False/ProfileInvalid", "Stalled=True/ProfileInvalid"],
+    ),
+];
+
 #[test]
-fn the_documented_table_is_this_one() {
+fn truth_table_of_profiles() {
+    let (first, later) = (at("2026-11-20T12:00:00Z"), at("2026-11-20T13:00:00Z"));
+    let mut previous = None;
+    for (situation, problem, want) in PROFILES {
+        let status = plan_profile_status(7, problem, 3, previous.as_ref(), first);
+        let want: Vec<_> = want.iter().filter(|it| **it != "-").copied().collect();
+        assert_eq!(shown(&status.conditions), want, "{situation}");
+        assert_eq!((status.observed_generation, status.used_by), (7, 3));
+        for condition in &status.conditions {
+            assert_eq!(condition.observed_generation, Some(7), "{situation}");
+            let told = problem.unwrap_or("the profile can be used");
+            assert_eq!(condition.message, told, "{situation}");
+        }
+        let same = plan_profile_status(7, problem, 3, Some(&status), later);
+        assert_eq!(same, status, "{situation}: nothing changed");
+        previous = Some(status);
+    }
+}
+
+/// The rows of a table in `docs/conditions.md` that has so many columns.
+fn documented(columns: usize) -> Vec<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/conditions.md");
     let document = std::fs::read_to_string(path).expect("docs/conditions.md");
-    let documented: Vec<_> = document
+    document
         .lines()
         .filter(|line| line.starts_with("| ") && line.contains("Ready="))
-        .collect();
-    let rows: Vec<_> = table()
-        .iter()
-        .map(|row| {
-            format!(
-                "| {} | {} |",
-                row.situation,
-                row.want.map(|it| it.replace('-', "")).join(" | ")
-            )
-        })
-        .collect();
-    assert_eq!(
-        documented,
-        rows,
-        "docs/conditions.md differs; the rows should be:\n{}",
-        rows.join("\n")
-    );
+        .filter(|line| line.matches('|').count() == columns + 1)
+        .map(str::to_owned)
+        .collect()
+}
+
+fn rows<'a>(table: impl IntoIterator<Item = (&'a str, &'a [&'a str])>) -> Vec<String> {
+    let row = |(situation, want): (&str, &[&str])| {
+        let cells: Vec<_> = want.iter().map(|it| it.replace('-', "")).collect();
+        format!("| {situation} | {} |", cells.join(" | "))
+    };
+    table.into_iter().map(row).collect()
+}
+
+#[test]
+fn the_documented_tables_are_these() {
+    let table = table();
+    let policies = rows(table.iter().map(|row| (row.situation, &row.want[..])));
+    let profiles = PROFILES.each_ref();
+    let profiles = rows(profiles.map(|(situation, _, want)| (*situation, &want[..])));
+    for (columns, rows) in [(6, policies), (3, profiles)] {
+        assert_eq!(
+            documented(columns),
+            rows,
+            "docs/conditions.md differs; the rows should be:\n{}",
+            rows.join("\n")
+        );
+    }
+}
+
+#[test]
+fn what_the_newest_rules_would_forbid_is_said() {
+    // Hosts in probes are forbidden since v1.34.
+    let mut spec = clean_spec();
+    spec["containers"][0]["livenessProbe"] = json!({"httpGet": {"host": "a", "port": 80}});
+    let older = || profile("baseline:v1.33", "", "");
+    let soaked = json!({"rollout": {"soak": "0s"}});
+    let enforced = outcome(older(), soaked, |world| {
+        world.add(deployment("web", 1, spec));
+    });
+    assert_eq!(enforced.phase, Phase::Enforced);
+    assert_eq!(enforced.assessment.newest_only, 1);
+    let policy = policy(older(), json!({}));
+    let won = [("shop", &enforced)];
+    let status = plan_status(&view(&policy, &won, None, at("2026-11-20T12:00:00Z")));
+    let compliant = status.conditions.iter();
+    let mut compliant = compliant.filter(|it| it.type_ == "PodSecurityCompliant");
+    let compliant = compliant.next().expect("it is always there");
+    assert_eq!(compliant.status, "True");
+    let said = "1 would violate the newest version that the API servers know";
+    assert!(compliant.message.ends_with(said), "{}", compliant.message);
 }
 
 #[test]
