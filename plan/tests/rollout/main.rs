@@ -338,3 +338,52 @@ fn a_profile_without_enforce_leaves_it_alone() {
     assert_eq!(world.namespace.owners(ENFORCE), ["kubectl-label"]);
     assert_eq!(world.namespace.label(ENFORCE_VERSION), None);
 }
+
+#[test]
+fn finished_pods_are_counted_apart() {
+    let mut world = World::with_policy(restricted(), json!({"rollout": {"soak": "0s"}}));
+    for (name, phase) in [("a", "Succeeded"), ("b", "Failed"), ("c", "Running")] {
+        let violates = phase != "Running";
+        let spec = if violates {
+            privileged_spec()
+        } else {
+            clean_spec()
+        };
+        let mut object = pod(name, spec);
+        object["status"]["phase"] = json!(phase);
+        world.add(object);
+    }
+    let assessment = world.settle().expect("won").assessment;
+    let (live, finished) = (assessment.pods, assessment.finished);
+    assert_eq!((live.checked, live.violating), (1, 0));
+    assert_eq!((finished.checked, finished.violating), (2, 2));
+    assert_eq!((assessment.workloads, assessment.all_violating()), (1, 0));
+}
+
+#[test]
+fn events_tell_transitions_and_nothing_else() {
+    let mut world = guarded();
+    world.add(deployment("web", 1, baseline_spec()));
+    world.settle();
+    assert_eq!(world.event_reasons(), ["Held"]);
+    // The same phase, whoever else violates, however long it lasts, and over a restart.
+    world.add(deployment("api", 1, privileged_spec()));
+    world.settle();
+    world.restart();
+    world.settle();
+    world.remove(podfence_workload::Kind::Deployment, "api");
+    world.hours(1);
+    world.settle();
+    assert_eq!(world.event_reasons(), ["Held"]);
+    world.add(deployment("web", 1, clean_spec()));
+    world.settle();
+    assert_eq!(world.event_reasons(), ["Held", "Soaking"]);
+    world.hours(24);
+    world.settle();
+    let all = ["Held", "Soaking", "Tightened", "Enforced"];
+    assert_eq!(world.event_reasons(), all);
+    world.restart();
+    world.hours(24);
+    world.settle();
+    assert_eq!(world.event_reasons(), all, "nothing happened");
+}
