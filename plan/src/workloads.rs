@@ -473,3 +473,66 @@ impl Assessment {
             .sort_by_key(|finding| std::cmp::Reverse(finding.checks.len()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use podfence_podsecurity::{NEWEST_RULES, ServerVersion, Version};
+    use podfence_workload::{Defaulting, decode};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::policy::Profile;
+
+    fn pod(name: &str, team: &str, image: &str) -> Object {
+        let pod: Value = json!({
+            "metadata": {"name": name, "namespace": "shop", "uid": name, "labels": {"team": team}},
+            "spec": {"containers": [{"name": "app", "image": image}]},
+        });
+        let bytes = pod.to_string();
+        decode(Kind::Pod, bytes.as_bytes(), Defaulting::AsServed).expect("a pod")
+    }
+
+    /// How many objects the next plan has to evaluate.
+    fn unevaluated(workloads: &Workloads) -> usize {
+        let entries = workloads.entries.values().flat_map(BTreeMap::values);
+        entries.filter(|entry| entry.at_target.is_none()).count()
+    }
+
+    #[test]
+    fn a_change_of_one_pod_costs_one_evaluation() {
+        let policy = serde_json::from_value(json!({
+            "apiVersion": "podfence.dev/v1alpha1", "kind": "NamespacePolicy",
+            "metadata": {"name": "apps", "uid": "u", "creationTimestamp": "2026-06-01T00:00:00Z"},
+            "spec": {"profileRef": {"name": "restricted"}, "namespaceSelector": {}},
+        }));
+        let policy = Policy::compile(&policy.expect("a policy"), Profile::Missing);
+        let policy = policy.expect("a usable policy");
+        let server = ServerVersion::new(NEWEST_RULES);
+        let at = Evaluation {
+            version: Version::Latest,
+            servers: Servers {
+                oldest: server,
+                newest: server,
+            },
+        };
+        let now = Timestamp::UNIX_EPOCH;
+        let mut workloads = Workloads::default();
+        for number in 0..100 {
+            workloads.apply(pod(&format!("web-{number}"), "web", "app:1"));
+        }
+        assert_eq!(unevaluated(&workloads), 100);
+        let none = BTreeMap::new();
+        let assess = |workloads: &mut Workloads| {
+            workloads.assess(&policy, Level::Restricted, at, &none, now)
+        };
+        assert_eq!(assess(&mut workloads).pods.violating, 100);
+        assert_eq!(unevaluated(&workloads), 0);
+
+        workloads.apply(pod("web-7", "shop", "app:1"));
+        assert_eq!(unevaluated(&workloads), 0, "labels decide nothing");
+        workloads.apply(pod("web-7", "web", "app:2"));
+        workloads.delete(Kind::Pod, "web-8");
+        assert_eq!(unevaluated(&workloads), 1, "only what is another pod now");
+        assert_eq!(assess(&mut workloads).pods.violating, 99);
+    }
+}
