@@ -8,18 +8,20 @@
 //! The Lease also carries the ledger of soaks (`podfence_plan::ledger`), which changes in the same
 //! write that takes the Lease: a leader that dies right after that leaves a true one behind.
 
+mod record;
+
 use std::hash::{BuildHasher, RandomState};
 use std::time::Duration;
 
-use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
+use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::jiff::Timestamp;
 use kube::api::PostParams;
 use kube::{Api, Client};
-use podfence_plan::ledger::{self, Ledger};
+use podfence_plan::Ledger;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
+use self::record::{annotation, holder, set_annotation, stamp, taken};
 use crate::fence::Fence;
 
 /// Who is elected, and how.
@@ -253,7 +255,7 @@ impl Election {
                 .map(|time| time.0),
             now,
         );
-        let wanted = self.taken(old, &ledger, now);
+        let wanted = taken(old, &self.settings, &ledger, now);
         let sent = Instant::now();
         let taken = if old.is_some() {
             self.replace(&wanted).await
@@ -334,7 +336,7 @@ impl Election {
         let Some(mut wanted) = self.seen.as_ref().map(|seen| seen.lease.clone()) else {
             return Ok(false);
         };
-        self.stamp(&mut wanted);
+        stamp(&mut wanted, (self.wall_clock)());
         let sent = Instant::now();
         match self.replace(&wanted).await {
             Ok(lease) => self.renewed(lease, sent),
@@ -348,7 +350,7 @@ impl Election {
                 if let Some(text) = annotation(&wanted) {
                     set_annotation(&mut lease, text.to_owned());
                 }
-                self.stamp(&mut lease);
+                stamp(&mut lease, (self.wall_clock)());
                 let sent = Instant::now();
                 let lease = self.replace(&lease).await?;
                 self.renewed(lease, sent);
@@ -380,18 +382,13 @@ impl Election {
             spec.holder_identity = None;
             spec.lease_duration_seconds = Some(1);
         }
-        self.stamp(&mut lease);
+        stamp(&mut lease, (self.wall_clock)());
         if let Err(error) = self.replace(&lease).await {
             tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "could not give the lease back"
             );
         }
-    }
-
-    fn stamp(&self, lease: &mut Lease) {
-        let now = MicroTime((self.wall_clock)());
-        lease.spec.get_or_insert_default().renew_time = Some(now);
     }
 
     fn renewed(&mut self, lease: Lease, sent: Instant) {
@@ -418,40 +415,8 @@ impl Election {
             None => true,
             // Our own write that was committed although its answer was lost.
             Some(identity) if identity == self.settings.identity => true,
-            Some(_) => {
-                let seconds = lease
-                    .spec
-                    .as_ref()
-                    .and_then(|spec| spec.lease_duration_seconds);
-                let duration = seconds
-                    .and_then(|seconds| u64::try_from(seconds).ok())
-                    .map_or(self.settings.duration, Duration::from_secs);
-                since.elapsed() > duration
-            }
+            Some(_) => since.elapsed() > record::duration(lease).unwrap_or(self.settings.duration),
         }
-    }
-
-    fn taken(&self, old: Option<&Lease>, ledger: &Ledger, now: Timestamp) -> Lease {
-        let mut lease = old.cloned().unwrap_or_default();
-        lease.metadata.name = Some(self.settings.name.clone());
-        lease.metadata.managed_fields = None;
-        let before = lease.spec.take().unwrap_or_default();
-        lease.spec = Some(LeaseSpec {
-            holder_identity: Some(self.settings.identity.clone()),
-            // An hour is what nobody configures; above it the number stays what it is.
-            lease_duration_seconds: i32::try_from(self.settings.duration.as_secs()).ok(),
-            acquire_time: Some(MicroTime(now)),
-            renew_time: Some(MicroTime(now)),
-            lease_transitions: Some(
-                before
-                    .lease_transitions
-                    .unwrap_or_default()
-                    .saturating_add(1),
-            ),
-            ..before
-        });
-        set_annotation(&mut lease, ledger.to_annotation());
-        lease
     }
 
     async fn get(&self) -> Result<Lease, LeaseError> {
@@ -485,19 +450,4 @@ impl Election {
             Err(_) => Err(LeaseError::Timeout(verb)),
         }
     }
-}
-
-fn holder(lease: &Lease) -> Option<&str> {
-    let holder = lease.spec.as_ref()?.holder_identity.as_deref()?;
-    (!holder.is_empty()).then_some(holder)
-}
-
-fn annotation(lease: &Lease) -> Option<&str> {
-    let annotations = lease.metadata.annotations.as_ref()?;
-    annotations.get(ledger::ANNOTATION).map(String::as_str)
-}
-
-fn set_annotation(lease: &mut Lease, text: String) {
-    let annotations = lease.metadata.annotations.get_or_insert_default();
-    annotations.insert(ledger::ANNOTATION.to_owned(), text);
 }
