@@ -131,6 +131,10 @@ fn wrong_selectors() -> Table {
         (0..count).map(|index| (format!("key-{index}"), json!("value"))).collect::<Value>()
     };
     let expression = |key: &str, operator: &str| set(json!({ "key": key, "operator": operator }));
+    let crowd = |count: usize| {
+        let exists = |index| json!({ "key": format!("key-{index}"), "operator": "Exists" });
+        (0..count).map(exists).collect::<Value>()
+    };
     let with = |operator: &str, values: &[&str]| {
         set(json!({ "key": "tier", "operator": operator, "values": values }))
     };
@@ -159,6 +163,7 @@ fn wrong_selectors() -> Table {
         (MORE, with("In", &["a", "a"]), ".matchExpressions[2].values[1]", ": Duplicate value"),
         (MORE, with("In", &numbers), ".matchExpressions[2].values", "64"),
         ("/matchExpressions/0/values", Remove, ".matchExpressions[0]", "values must not be empty"),
+        ("/matchExpressions", set(crowd(33)), ".matchExpressions", "32"),
     ] }
 }
 
@@ -170,6 +175,13 @@ fn wrong_exceptions() -> Table {
         "name": name, "workloadSelector": workloads, "checks": ["hostPorts"],
         "reason": "no", "expiresAt": "2027-03-01T00:00:00Z",
     }));
+    let many: Value = (0..65)
+        .map(|number| json!({
+            "name": format!("exception-{number}"), "checks": ["hostPorts"], "reason": "no",
+            "workloadSelector": { "matchLabels": { "app": "web" } },
+            "expiresAt": "2027-03-01T00:00:00Z",
+        }))
+        .collect();
     let (required, pattern) = (": Required value", "should match");
     let own = "/0/namespaceSelector/matchLabels/pod-security.kubernetes.io~1enforce";
     let labels = json!({ "matchLabels": { "app": "web" } });
@@ -195,6 +207,7 @@ fn wrong_exceptions() -> Table {
         ("/0/expiresAt", set("9999-12-31T23:59:59Z"), "[0].expiresAt", "must be before 2100"),
         ("/-", another("node-exporter", labels), "[1]", ": Duplicate value"),
         ("/-", another("everything", json!({})), "[1]", "workloadSelector must name a label"),
+        ("", set(many), "", "64"),
     ] }
 }
 
