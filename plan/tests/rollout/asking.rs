@@ -3,7 +3,7 @@
 use podfence_crd::{Phase, Reason};
 use serde_json::json;
 
-use crate::world::{World, baseline_spec, clean_spec, pod, privileged_spec};
+use crate::world::{ENFORCE, World, baseline_spec, clean_spec, pod, privileged_spec};
 use crate::{immediate, restricted};
 
 #[test]
@@ -126,6 +126,13 @@ fn an_exempt_namespace_is_labelled_and_never_called_enforced() {
         (Phase::Exempt, Reason::Exempt),
         "remembered over a restart"
     );
+
+    // The API server speaks of it only when enforce tightens.
+    world.admission.clear();
+    assert_eq!(world.phase(), (Phase::Exempt, Reason::Exempt));
+    world.namespace.set_label("anybody", ENFORCE, None);
+    assert_eq!(world.phase(), (Phase::Enforced, Reason::AtTarget));
+    assert_eq!(world.enforced(), "restricted:v1.34");
 }
 
 #[test]
