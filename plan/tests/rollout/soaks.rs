@@ -9,6 +9,8 @@ use serde_json::json;
 use crate::world::{AUDIT, World, at, clean_spec, pod, privileged_spec, profile};
 use crate::{guarded, restricted};
 
+const CLEAN_SINCE: &str = "state.podfence.dev/clean-since";
+
 #[test]
 fn guarded_labels_audit_and_warn_at_once_and_enforces_after_the_soak() {
     let mut world = guarded();
@@ -73,7 +75,7 @@ fn a_violating_pod_that_comes_and_goes_starts_the_soak_again() {
 #[test]
 fn what_starts_a_soak_again() {
     type Change = fn(&mut World);
-    let changes: [(&str, Change); 7] = [
+    let changes: [(&str, Change); 9] = [
         ("another winner", |world| {
             world.policy("aaa", restricted(), json!({"priority": 1}));
         }),
@@ -111,6 +113,18 @@ fn what_starts_a_soak_again() {
                 .malformed(Kind::Pod, "odd", "spec.containers: not a list".into());
             world.settle();
             world.remove(Kind::Pod, "odd");
+        }),
+        ("a record that cannot be read", |world| {
+            world
+                .namespace
+                .set_annotation("mallory", CLEAN_SINCE, "since ever");
+        }),
+        ("a record from the future", |world| {
+            let record = world.namespace.annotation(CLEAN_SINCE).expect("it soaks");
+            let later = record.replace("2026-", "2036-");
+            world
+                .namespace
+                .set_annotation("mallory", CLEAN_SINCE, &later);
         }),
     ];
     for (name, change) in changes {
