@@ -1,5 +1,7 @@
 //! Whatever restarts, nothing is forgotten and nothing is written twice.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use podfence_crd::{Phase, Reason};
 use podfence_e2e::{
@@ -7,10 +9,14 @@ use podfence_e2e::{
     lab::{Lab, Stop},
     story::{Cluster, Passes, Running, Story},
 };
+use rustix::process::Signal;
 use serde_json::json;
+use tokio::time::sleep;
 
 const RESTRICTED: &str = "enforce=restricted:v1.34 audit=restricted:latest warn=restricted:latest";
 const CLEAN_SINCE: &str = "state.podfence.dev/clean-since";
+/// Several renewals of the Lease long, and shorter than the time for which a leader tries.
+const ETCD_AWAY: Duration = Duration::from_secs(6);
 
 /// One namespace in each situation that a restart could disturb.
 async fn settled_namespaces(story: &Story) -> anyhow::Result<()> {
@@ -180,6 +186,12 @@ pub(crate) async fn of_the_api_server_are_survived(_: Shared<Running>) -> anyhow
         sees_a_newcomer(&story, name).await?;
         sees_all_settled(&story).await?;
     }
+    // The API server answers, but can neither read nor store.
+    cluster.lab().etcd().signal(Signal::STOP);
+    sleep(ETCD_AWAY).await;
+    cluster.lab().etcd().signal(Signal::CONT);
+    sees_a_newcomer(&story, "after-pause").await?;
+    sees_all_settled(&story).await?;
     // What broke while the connection was down is mended, by the same process.
     story
         .labels_by_hand("enforced", "pod-security.kubernetes.io/warn", None)
