@@ -221,6 +221,29 @@ impl Operator {
         self.process.signal(Signal::CONT);
     }
 
+    /// What it serves at a path: `/metrics`, `/healthz` or `/readyz`.
+    ///
+    /// # Errors
+    ///
+    /// When it says that something is wrong with it, or has not begun to serve.
+    pub async fn serves(&self, path: &str) -> anyhow::Result<String> {
+        let field = if path == "/metrics" {
+            "metrics_at="
+        } else {
+            "health_at="
+        };
+        let log = tokio::fs::read_to_string(&self.log).await?;
+        // Each start logs the free ports that it took.
+        let address = log
+            .split_whitespace()
+            .rev()
+            .find_map(|word| word.strip_prefix(field))
+            .with_context(|| format!("no {field} in {log}"))?;
+        let config = kube::Config::new(format!("http://{address}").parse()?);
+        let request = http::Request::get(path).body(Vec::new())?;
+        Ok(Client::try_from(config)?.request_text(request).await?)
+    }
+
     /// Its resident memory in bytes.
     ///
     /// # Errors

@@ -3,8 +3,9 @@
 use anyhow::ensure;
 use podfence_crd::{Phase, Reason};
 use podfence_e2e::{
+    eventually,
     harness::Shared,
-    story::{Cluster, Running},
+    story::{Cluster, Operator, PATIENCE, Running},
 };
 use serde_json::json;
 
@@ -35,11 +36,14 @@ pub(crate) async fn one_leads_and_the_other_takes_over(_: Shared<Running>) -> an
         expected.push(story.full(name));
     }
     first.leads().await?;
+    says_whether_it_leads(&first, true).await?;
+    says_whether_it_leads(&second, false).await?;
 
     first.kill();
     story.namespace("four").await?;
     second.leads().await?;
     story.sees_labels("four", RESTRICTED).await?;
+    says_whether_it_leads(&second, true).await?;
     expected.push(story.full("four"));
 
     // A third one takes over as soon as the second has gone in order, for it gives the Lease back.
@@ -81,6 +85,16 @@ pub(crate) async fn one_leads_and_the_other_takes_over(_: Shared<Running>) -> an
     third.stop().await?;
     drop((first, second, third));
     cluster.stop().await
+}
+
+/// Whoever waits is as ready as who leads, or a rolling update would wait for ever.
+async fn says_whether_it_leads(operator: &Operator, leads: bool) -> anyhow::Result<()> {
+    eventually(PATIENCE, async || operator.serves("/readyz").await).await?;
+    operator.serves("/healthz").await?;
+    let metrics = operator.serves("/metrics").await?;
+    let want = format!("podfence_leader_election_master_status {}", u8::from(leads));
+    ensure!(metrics.lines().any(|line| line == want), "{metrics}");
+    Ok(())
 }
 
 /// It wakes up with an old view of the world, in which the level is lower, and believes that it
