@@ -25,11 +25,12 @@ use podfence_workload::CapabilityMask;
 
 use crate::classes::{Classes, Test, TooManyClasses};
 use crate::syscalls::{self, Libseccomp};
-use crate::{Abi, Action, Architecture, Condition, Errno, KernelVersion, Rule, RuleSet};
+use crate::{Abi, Action, Architecture, Errno, KernelVersion, Rule, RuleSet};
 
 pub(crate) use multiplexed::is_carrier;
 pub use tree::Conflict;
 use tree::Tree;
+use untold::Compared;
 
 /// What of a container its profile asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -402,7 +403,7 @@ impl Filter {
 impl Numbers {
     fn load(abi: Abi, rules: &[Rule], default: Errno, loader: Loader) -> Result<Self, LoadError> {
         let mut numbers = Self::default();
-        let mut compared = HashMap::<u32, Vec<Vec<Condition>>>::new();
+        let mut compared = HashMap::<u32, Vec<Compared>>::new();
         for (at, rule) in rules.iter().enumerate() {
             let name = rule.syscall;
             if !loader.libseccomp.knows(name) {
@@ -424,7 +425,7 @@ impl Numbers {
                 let conditions = rule.conditions.iter().copied();
                 let kept = conditions.filter(|condition| through.is_none() || condition.index != 0);
                 let others = compared.entry(number).or_default();
-                others.push(kept.collect());
+                others.push((rule.action, kept.collect()));
                 if untold::is_untold(abi, others) {
                     return Err(LoadError::Untold { call: name, abi });
                 }
