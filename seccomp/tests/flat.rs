@@ -110,6 +110,7 @@ fn every_rule_set_is_the_same_after_it_was_written_and_read() {
                 );
                 let before = Filter::load(&rules, container, Loader::default()).expect("it loads");
                 let after = again.load(Loader::default()).expect("it loads");
+                let after = after.on_kernel(container.kernel);
                 assert_same(
                     &before,
                     &after,
@@ -348,7 +349,8 @@ fn no_other_call_changes() {
         let changed: Vec<&str> = edits(&texts).iter().map(|edit| edit.syscall).collect();
         let filter = profile(text, &texts)
             .load(Loader::default())
-            .expect("it loads");
+            .expect("it loads")
+            .on_kernel(usual().kernel);
         let before = Filter::load(&rules(text), usual(), Loader::default()).expect("it loads");
         for abi in before.abis() {
             for number in (0..600).chain([u32::MAX >> 2]) {

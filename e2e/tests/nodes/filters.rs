@@ -20,11 +20,11 @@ use podfence_e2e::{
     filter_comparison::Compiler,
     harness::Shared,
     lab::{Image, compile_program},
-    oci_profile::{ListedRule, OciProfile},
     probe::{self, Call, Outcome, Sight},
 };
 use podfence_seccomp::{
-    Abi, Action, Architecture, Capabilities, Container, Errno, Filter, Judge, Loader, Profile,
+    Abi, Action, Architecture, Capabilities, Container, Edit, Errno, Filter, FlatProfile, Judge,
+    Loader, Profile, edited,
 };
 use podfence_workload::{Defaulting, Kind, decode};
 use serde_json::{Value, json};
@@ -44,16 +44,15 @@ const PATIENCE: Duration = Duration::from_secs(200);
 const AT_ONCE: usize = 10;
 /// Says that the table of the documentation is to be written anew.
 const WRITE_TABLE: &str = "PODFENCE_WRITE_TABLE";
-/// The rules of a container that asks for nothing, as a file for one that may do everything.
-const LOCALHOST: &str = "default-capabilities.json";
-
 /// A container that the calls are made in.
 struct Case {
     /// Of its pod.
     name: &'static str,
     add: &'static [&'static str],
     drop: &'static [&'static str],
-    localhost: bool,
+    /// What a file of its own has other than `RuntimeDefault` for the default capabilities: `+CALL`
+    /// and `-CALL`. None: it has no file.
+    edits: Option<&'static [&'static str]>,
 }
 
 const fn runtime_default(
@@ -65,12 +64,12 @@ const fn runtime_default(
         name,
         add,
         drop,
-        localhost: false,
+        edits: None,
     }
 }
 
 /// Each capability that rules ask for is there in one and missing in another.
-const CASES: [Case; 20] = [
+const CASES: [Case; 21] = [
     runtime_default("default", &[], &[]),
     runtime_default("none", &[], &["ALL"]),
     runtime_default("all", &["ALL"], &[]),
@@ -95,7 +94,23 @@ const CASES: [Case; 20] = [
         name: "filter-alone",
         add: &["ALL"],
         drop: &[],
-        localhost: true,
+        edits: Some(&[]),
+    },
+    // What is rendered does what was asked for.
+    Case {
+        name: "edited",
+        add: &["ALL"],
+        drop: &[],
+        edits: Some(&[
+            "+keyctl",
+            "+unshare:arg0==CLONE_NEWUSER",
+            "+clone:arg0&CLONE_NEWUSER==CLONE_NEWUSER",
+            "+socket:arg0==AF_ALG",
+            "+io_uring_setup",
+            "-socket:arg0==AF_NETLINK",
+            "-personality:arg0==8",
+            "-ptrace",
+        ]),
     },
 ];
 
@@ -108,11 +123,16 @@ enum Side {
 }
 
 impl Case {
+    /// Of its profile, in the node's folder.
+    fn file(&self) -> String {
+        format!("{NAMESPACE}-{}.json", self.name)
+    }
+
     fn pod(&self, side: Side, node: &str) -> Value {
         let (suffix, profile) = match side {
-            Side::Confined if self.localhost => (
+            Side::Confined if self.edits.is_some() => (
                 "confined",
-                json!({ "type": "Localhost", "localhostProfile": LOCALHOST }),
+                json!({ "type": "Localhost", "localhostProfile": self.file() }),
             ),
             Side::Confined => ("confined", json!({ "type": "RuntimeDefault" })),
             Side::Unconfined => ("unconfined", json!({ "type": "Unconfined" })),
@@ -179,18 +199,24 @@ impl Ground {
         })
     }
 
-    fn default_filter(&self) -> anyhow::Result<Filter> {
-        Ok(Filter::load(
-            &self.profile.rules,
-            self.container,
-            self.loader,
-        )?)
+    /// The profile of a case that has one of its own.
+    fn localhost(&self, edits: &[&str]) -> anyhow::Result<FlatProfile> {
+        let edits: Vec<Edit> = edits
+            .iter()
+            .map(|edit| match edit.split_at(1) {
+                ("+", call) => Edit::read(true, call),
+                (_, call) => Edit::read(false, call),
+            })
+            .collect::<Result<_, _>>()?;
+        let rules = &self.profile.rules;
+        Ok(edited(rules, self.container, self.loader, &edits)?)
     }
 
     /// The filter of a case's confined container, from its pod as the operator would read it.
     fn filter(&self, case: &Case, pod: &Value) -> anyhow::Result<Filter> {
-        if case.localhost {
-            return self.default_filter();
+        if let Some(edits) = case.edits {
+            let filter = self.localhost(edits)?.load(self.loader)?;
+            return Ok(filter.on_kernel(self.container.kernel));
         }
         let pod = decode(Kind::Pod, pod.to_string().as_bytes(), Defaulting::AsServed)?;
         let template = pod.template.context("a pod has one")?;
@@ -214,17 +240,6 @@ impl Ground {
             .chain([self.profile.rules.default, Errno::ENOSYS])
             .collect()
     }
-
-    fn localhost(&self) -> String {
-        let rules = &self.profile.rules;
-        OciProfile {
-            default: rules.default,
-            abis: rules.abis(self.container.architecture),
-            rules: rules.active(self.container).map(ListedRule::from).collect(),
-        }
-        .to_json()
-        .to_string()
-    }
 }
 
 /// What a case came to.
@@ -244,8 +259,12 @@ pub(crate) async fn of_the_kernel_do_what_is_decided(shared: Shared<Nodes>) -> a
     let folder = tempfile::tempdir()?;
     let program = compile_program(PROBE, folder.path())?;
     nodes.off.import(&Image::of_program(PROBE, program)).await?;
-    let localhost = nodes.off.seccomp_folder()?.join(LOCALHOST);
-    fs::write(localhost, ground.localhost())?;
+    for case in &CASES {
+        if let Some(edits) = case.edits {
+            let file = nodes.off.seccomp_folder()?.join(case.file());
+            fs::write(file, ground.localhost(edits)?.write()?)?;
+        }
+    }
 
     let confined = CASES
         .iter()
