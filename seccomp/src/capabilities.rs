@@ -90,6 +90,21 @@ impl Runtime {
     }
 }
 
+impl Runtime {
+    /// The bounding set of a container that adds and drops these.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime refuses the container for a name that Linux does not know.
+    pub fn bounding_capabilities(
+        self,
+        add: &CapabilitySet,
+        drop: &CapabilitySet,
+    ) -> Result<CapabilityMask, RefusedCapability> {
+        bounding(self, add, drop)
+    }
+}
+
 impl Capabilities {
     /// What a container gets; nothing on Windows, which has no capabilities.
     ///

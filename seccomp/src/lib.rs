@@ -7,6 +7,7 @@
 mod action;
 mod capabilities;
 mod classes;
+mod compare;
 mod compiled;
 pub mod constants;
 mod edit;
@@ -23,6 +24,7 @@ mod target;
 pub use action::{Action, Errno};
 pub use capabilities::{Capabilities, RefusedCapability};
 pub use classes::{ArgumentClass, Classes, TooManyClasses, Values};
+pub use compare::{Difference, differences};
 pub use compiled::{Compiled, CompiledAbi, FilterKey, Outcome};
 pub use edit::{Edit, EditError, InvalidEdit, edited};
 pub use effective::{EffectiveProfile, Node, Switch, UnknownProfile};
