@@ -1,5 +1,7 @@
 //! What was typed, and what it asks for. No I/O.
 
+mod seccomp;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -8,7 +10,12 @@ use podfence_podsecurity::{Level, LevelVersion, Version};
 
 use crate::read::Input;
 
-/// Pod Security for namespaces: the engine of Podfence without a cluster.
+pub(crate) use seccomp::{
+    CompareArguments, CompletionsArguments, ContainerArguments, ExplainArguments, Form,
+    RenderCommand, SeccompCommand, SeccompProfileArguments,
+};
+
+/// Pod Security and seccomp for workloads: the engine of Podfence without a cluster.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-podfence", bin_name = "kubectl podfence", version)]
 pub(crate) struct Arguments {
@@ -19,6 +26,11 @@ pub(crate) struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Scan(ScanArguments),
+    #[command(subcommand)]
+    Seccomp(SeccompCommand),
+    #[command(subcommand)]
+    Render(RenderCommand),
+    Completions(CompletionsArguments),
 }
 
 /// Judge the pods and pod templates in manifests by the Pod Security Standards.

@@ -2,30 +2,43 @@
 
 mod args;
 mod document;
+mod nearest;
 mod profile;
 mod read;
+mod render;
 mod report;
 mod scan;
+mod seccomp;
 mod yaml;
 
 use std::io::{self, ErrorKind, Write};
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use clap_complete::Shell;
 use podfence_podsecurity::{LevelVersion, NEWEST_RULES, Version};
+use podfence_seccomp::Profile;
 
-use args::{Arguments, Command, ScanArguments, ScanConfig, Standard};
+use args::{
+    Arguments, Command, CompareArguments, CompletionsArguments, ContainerArguments,
+    ExplainArguments, RenderCommand, ScanArguments, ScanConfig, SeccompCommand,
+    SeccompProfileArguments, Standard,
+};
 
-/// Everything was read and allowed.
+/// Everything was read and allowed; the question is answered; nothing changes.
 const ALLOWED: u8 = 0;
-/// Everything was read, and something is forbidden.
+/// Everything was read, and something is forbidden; something changes.
 const FORBIDDEN: u8 = 1;
-/// Something could not be read, whatever is said of the rest.
+/// Something could not be read, whatever is said of the rest; there is no answer.
 const UNREADABLE: u8 = 2;
 
 fn main() -> ExitCode {
     let result = match Arguments::parse().command {
         Command::Scan(arguments) => scan(arguments),
+        Command::Seccomp(SeccompCommand::Explain(arguments)) => explain(&arguments),
+        Command::Seccomp(SeccompCommand::Compare(arguments)) => compare(&arguments),
+        Command::Render(RenderCommand::SeccompProfile(arguments)) => render(&arguments),
+        Command::Completions(CompletionsArguments { shell }) => completions(shell.into()),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
         complain(&format!("error: {error}"));
@@ -57,6 +70,58 @@ fn scan(arguments: ScanArguments) -> Result<u8, Box<dyn std::error::Error>> {
         (0, _) => FORBIDDEN,
         _ => UNREADABLE,
     })
+}
+
+fn explain(arguments: &ExplainArguments) -> Result<u8, Box<dyn std::error::Error>> {
+    let answer = seccomp::explain::explain(arguments)?;
+    warn_of_assumptions(&[&arguments.profile], &arguments.container);
+    print(&answer)?;
+    Ok(ALLOWED)
+}
+
+fn compare(arguments: &CompareArguments) -> Result<u8, Box<dyn std::error::Error>> {
+    let (answer, changes) = seccomp::compare::compare(arguments)?;
+    warn_of_assumptions(&[&arguments.before, &arguments.after], &arguments.container);
+    print(&answer)?;
+    Ok(if changes { FORBIDDEN } else { ALLOWED })
+}
+
+fn render(arguments: &SeccompProfileArguments) -> Result<u8, Box<dyn std::error::Error>> {
+    let profile = render::seccomp_profile(arguments)?;
+    warn_of_assumptions(&[&arguments.profile], &arguments.container);
+    print(&profile)?;
+    Ok(ALLOWED)
+}
+
+fn completions(shell: Shell) -> Result<u8, Box<dyn std::error::Error>> {
+    let mut script = Vec::new();
+    clap_complete::generate(
+        shell,
+        &mut Arguments::command(),
+        "kubectl-podfence",
+        &mut script,
+    );
+    // The generator writes the dash of our name in two ways, and bash then finds no subcommand.
+    let script =
+        String::from_utf8(script)?.replace("kubectl__subcmd__podfence", "kubectl__podfence");
+    print(&script)?;
+    Ok(ALLOWED)
+}
+
+/// Whoever reads only the answer should not miss that it rests on a guess.
+fn warn_of_assumptions(profiles: &[&Profile], container: &ContainerArguments) {
+    for profile in profiles {
+        if let Some(assumed) = seccomp::assumed(profile) {
+            complain(&format!("warning: {profile}: {assumed}"));
+        }
+    }
+    let libseccomp = container.loader().libseccomp;
+    if !libseccomp.is_known() {
+        complain(&format!(
+            "warning: --libseccomp: the names that {libseccomp} knows are not known here; those of \
+             the nearest release before it are assumed"
+        ));
+    }
 }
 
 /// As an API server does with a version that it does not know yet, but not in silence.

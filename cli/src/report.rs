@@ -1,7 +1,7 @@
 //! What a scan has found, and its forms. No I/O.
 
 mod json;
-mod table;
+pub(crate) mod table;
 mod wide;
 mod yaml;
 

@@ -67,7 +67,7 @@ pub(super) fn checks(findings: &[Finding]) -> String {
 
 /// The text in one line, and without what a terminal would obey. Names come from files that
 /// anybody may have written. What is empty is said to be.
-pub(super) fn printable(text: &str) -> String {
+pub(crate) fn printable(text: &str) -> String {
     if text.is_empty() {
         return "<none>".to_owned();
     }
@@ -83,7 +83,7 @@ pub(super) fn printable(text: &str) -> String {
 }
 
 /// Rows in columns as wide as their widest cell; the last column is as long as it is.
-pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
+pub(crate) fn aligned<const N: usize>(rows: &[[String; N]]) -> String {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
