@@ -23,6 +23,7 @@ pub(super) struct ControlGroup {
 #[derive(Debug, PartialEq, Eq)]
 struct Hierarchy {
     folder: PathBuf,
+    read_only: bool,
     version: Version,
 }
 
@@ -81,6 +82,17 @@ impl ControlGroup {
     }
 }
 
+/// Why no control group can be made on this machine, if so; not for lack of rights.
+pub(super) fn obstacle() -> Option<&'static str> {
+    let hierarchies = Hierarchy::all().unwrap_or_default();
+    if hierarchies.is_empty() {
+        return Some("no control groups are mounted");
+    }
+    // As in a container that is not privileged.
+    let read_only = hierarchies.iter().any(|hierarchy| hierarchy.read_only);
+    read_only.then_some("control groups are mounted read-only")
+}
+
 /// The folders of all control groups whose name begins with `prefix`, of a lab that was killed.
 pub(super) fn folders_beginning_with(prefix: &str) -> Vec<PathBuf> {
     let hierarchies = Hierarchy::all().unwrap_or_default();
@@ -111,8 +123,13 @@ impl Hierarchy {
                 "cgroup2" => Version::V2,
                 _ => return None,
             };
-            let folder = mount.split(' ').nth(4)?.into();
-            Some(Self { folder, version })
+            let mut fields = mount.split(' ').skip(4);
+            let (folder, options) = (fields.next()?.into(), fields.next()?);
+            Some(Self {
+                folder,
+                read_only: options.split(',').any(|option| option == "ro"),
+                version,
+            })
         });
         hierarchies.collect()
     }
@@ -153,18 +170,18 @@ mod tests {
         let mounts = "\
             22 1 254:0 / / rw,relatime - ext4 /dev/vda rw\n\
             31 30 0:26 / /sys/fs/cgroup/pids rw shared:9 - cgroup cgroup rw,pids\n\
-            40 30 0:35 / /sys/fs/cgroup/unified rw - cgroup2 cgroup2 rw\n\
+            40 30 0:35 / /sys/fs/cgroup/unified ro,nosuid - cgroup2 cgroup2 rw\n\
             nonsense\n";
         let found = Hierarchy::of_mounts(mounts);
         let found: Vec<_> = found
             .iter()
-            .map(|one| (one.folder.to_str().unwrap(), one.version))
+            .map(|one| (one.folder.to_str().unwrap(), one.read_only, one.version))
             .collect();
         assert_eq!(
             found,
             [
-                ("/sys/fs/cgroup/pids", Version::V1),
-                ("/sys/fs/cgroup/unified", Version::V2),
+                ("/sys/fs/cgroup/pids", false, Version::V1),
+                ("/sys/fs/cgroup/unified", true, Version::V2),
             ]
         );
     }

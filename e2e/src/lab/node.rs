@@ -17,6 +17,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
+    process::Command,
     sync::Arc,
     time::Duration,
 };
@@ -33,6 +34,7 @@ use tokio::sync::Mutex;
 use super::{
     Lab,
     binaries::NodeBinaries,
+    cgroup,
     containerd::{self, Containerd},
     image::{self, Image},
     kubelet::{self, Kubelet},
@@ -140,6 +142,16 @@ impl Node {
         }
         if !Path::new(image::BUSYBOX).exists() {
             return Some("a node needs Debian's busybox-static".to_owned());
+        }
+        if let Some(obstacle) = cgroup::obstacle() {
+            return Some(format!("a node needs control groups: {obstacle}"));
+        }
+        // Root of a container may have no right to mount anything.
+        let mount = Command::new("unshare").args(["--mount", "true"]).output();
+        if !mount.is_ok_and(|output| output.status.success()) {
+            return Some(
+                "a node needs a mount namespace: root has no right to make one".to_owned(),
+            );
         }
         None
     }

@@ -20,13 +20,13 @@ use podfence_e2e::harness::{Case, tell_at_once};
 const AT_ONCE: usize = 6;
 
 fn main() -> ExitCode {
-    // A test starts this program again, to kill it.
-    if let Some(code) = remains::be_killed() {
+    // A story starts this program again, to kill it.
+    if let Some(code) = remains::be_another_test() {
         return code;
     }
     let stories = vec![
         // With labs of their own; they take longest, so they begin first.
-        Case::new(remains::of_a_killed_test_are_none),
+        Case::new(remains::of_killed_and_interrupted_tests_are_none),
         Case::new(remains::of_stopped_labs_are_none),
         // On the nodes that all the others share.
         Case::new(effective::profiles_and_capabilities_are_what_containers_have),

@@ -4,8 +4,9 @@ use std::{
     collections::BTreeSet,
     env, fs,
     io::{BufRead as _, BufReader},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
-    process::{Child, Command, ExitCode, Stdio},
+    process::{Child, Command, ExitCode, ExitStatus, Stdio},
     time::Duration,
 };
 
@@ -31,8 +32,8 @@ const SETTINGS: [&str; 5] = [
     "vm/overcommit_memory",
     "vm/panic_on_oom",
 ];
-/// Tells this program that it is the one to kill.
-const TO_BE_KILLED: &str = "PODFENCE_TO_BE_KILLED";
+/// Tells this program that it is another test, which does not end by itself.
+const ANOTHER_TEST: &str = "PODFENCE_ANOTHER_TEST";
 
 pub(crate) async fn of_stopped_labs_are_none(_: Shared<Nodes>) -> anyhow::Result<()> {
     needs_nodes()?;
@@ -63,11 +64,16 @@ fn settings() -> anyhow::Result<Vec<String>> {
     Ok(files.map(fs::read_to_string).collect::<Result<_, _>>()?)
 }
 
-pub(crate) async fn of_a_killed_test_are_none(_: Shared<Nodes>) -> anyhow::Result<()> {
+pub(crate) async fn of_killed_and_interrupted_tests_are_none(
+    _: Shared<Nodes>,
+) -> anyhow::Result<()> {
     needs_nodes()?;
-    let (mut guarded, mut unguarded) = (Killed::start()?, Killed::start()?);
+    // A folder of their own, so that no lab of other stories takes their leftovers away.
+    let folder = tempfile::tempdir()?;
+    let mut guarded = OtherTest::start(folder.path())?;
+    let mut unguarded = OtherTest::start(folder.path())?;
     let (guarded_traces, unguarded_traces) = (guarded.traces()?, unguarded.traces()?);
-    guarded.kill()?;
+    assert_eq!(guarded.end(Signal::KILL)?.signal(), Some(9));
     eventually(SOON, async || {
         let left = guarded_traces.left();
         let folder = format!("folder {}", guarded_traces.folder.display());
@@ -76,21 +82,22 @@ pub(crate) async fn of_a_killed_test_are_none(_: Shared<Nodes>) -> anyhow::Resul
     })
     .await?;
 
-    // What nobody guards goes on without its test, until the next lab.
-    let guard = guard_of(unguarded.child.id())?;
-    kill_process(guard, Signal::KILL)?;
-    unguarded.kill()?;
+    // What nobody guards goes on without its test.
+    kill_process(guard_of(unguarded.child.id())?, Signal::KILL)?;
+    assert_eq!(unguarded.end(Signal::KILL)?.signal(), Some(9));
     let left = unguarded_traces.left();
     ensure!(
         left.iter().any(|left| left.starts_with("process")),
         "left: {left:?}"
     );
-    let next = Lab::builder()
-        .without_controller_manager()
-        .without_scheduler();
-    next.start().await?.stop().await?;
+
+    // Until the next lab is started, by a test that Ctrl-C ends then.
+    let mut next = OtherTest::start(folder.path())?;
+    let next_traces = next.traces()?;
     guarded_traces.are_gone().await?;
-    unguarded_traces.are_gone().await
+    unguarded_traces.are_gone().await?;
+    assert_eq!(next.end(Signal::INT)?.code(), Some(130));
+    next_traces.are_gone().await
 }
 
 fn sleeper(name: &str) -> serde_json::Value {
@@ -110,9 +117,9 @@ async fn busy_lab() -> anyhow::Result<(Lab, Traces)> {
     Ok((lab, traces))
 }
 
-/// Where this program was started to be killed: it starts a busy lab, prints its traces and waits.
-pub(crate) fn be_killed() -> Option<ExitCode> {
-    env::var_os(TO_BE_KILLED)?;
+/// Where this program was started as another test: starts a busy lab, prints its traces and waits.
+pub(crate) fn be_another_test() -> Option<ExitCode> {
+    env::var_os(ANOTHER_TEST)?;
     let runtime = tokio::runtime::Runtime::new().ok()?;
     let ended = runtime.block_on(async {
         let (_lab, traces) = busy_lab().await?;
@@ -125,15 +132,16 @@ pub(crate) fn be_killed() -> Option<ExitCode> {
     })
 }
 
-/// This program, started again to be killed.
-struct Killed {
+/// This program, started again with its labs in a folder.
+struct OtherTest {
     child: Child,
 }
 
-impl Killed {
-    fn start() -> anyhow::Result<Self> {
+impl OtherTest {
+    fn start(folder: &Path) -> anyhow::Result<Self> {
         let child = Command::new(env::current_exe()?)
-            .env(TO_BE_KILLED, "yes")
+            .env(ANOTHER_TEST, "yes")
+            .env("TMPDIR", folder)
             .stdout(Stdio::piped())
             .spawn()?;
         Ok(Self { child })
@@ -142,24 +150,23 @@ impl Killed {
     /// Waits until the lab is busy.
     fn traces(&mut self) -> anyhow::Result<Traces> {
         let output = self.child.stdout.take().context("no output")?;
-        let line = BufReader::new(output)
-            .lines()
-            .next()
-            .context("it ended by itself")??;
+        let line = BufReader::new(output).lines().next();
+        let line = line.context("it ended by itself")??;
         Ok(serde_json::from_str(&line)?)
     }
 
-    fn kill(&mut self) -> anyhow::Result<()> {
-        self.child.kill()?;
-        self.child.wait()?;
-        Ok(())
+    fn end(&mut self, signal: Signal) -> anyhow::Result<ExitStatus> {
+        let id = Pid::from_raw(self.child.id().try_into()?);
+        kill_process(id.context("no process")?, signal)?;
+        Ok(self.child.wait()?)
     }
 }
 
-impl Drop for Killed {
+impl Drop for OtherTest {
     fn drop(&mut self) {
         // It has ended already unless the story failed, and then it must end too.
-        let _ = self.kill();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 
