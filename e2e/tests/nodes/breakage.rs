@@ -3,12 +3,15 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
-use kube::ResourceExt as _;
+use k8s_openapi::api::core::v1 as core;
+use kube::{Api, ResourceExt as _};
 use podfence_e2e::{
+    build_program,
     harness::Shared,
     lab::{Image, Lab, compile_program},
 };
-use serde_json::{Value, json};
+use serde_json::json;
+use tokio::process::Command;
 
 use crate::nodes::{
     Nodes, USER_NAMESPACE, crash_loops, create, deployment, first_container, is_running,
@@ -46,13 +49,10 @@ pub(crate) async fn of_a_program_by_seccomp_default_is_real_and_can_be_mended(
         "{output:?}"
     );
 
-    // RuntimeDefault, as a container on this node has it, and the one call more.
-    let mut profile = runtime_default(&nodes, namespace).await?;
-    let rules = profile["syscalls"].as_array_mut().context("no rules")?;
-    rules.push(json!({ "names": ["unshare"], "action": "SCMP_ACT_ALLOW" }));
+    // What the command line writes for this runtime, and the one call more.
     fs::write(
         nodes.on.seccomp_folder()?.join("unshare.json"),
-        profile.to_string(),
+        rendered(&nodes, "unshare:arg0==CLONE_NEWUSER").await?,
     )?;
     let localhost = json!({ "spec": { "template": { "spec": { "securityContext": {
         "seccompProfile": { "type": "Localhost", "localhostProfile": "unshare.json" },
@@ -72,17 +72,21 @@ pub(crate) async fn of_a_program_by_seccomp_default_is_real_and_can_be_mended(
     nodes.sees(namespace, "on", is_running).await.map(drop)
 }
 
-/// What containerd gave a container of `on` that asked for nothing.
-async fn runtime_default(nodes: &Nodes, namespace: &str) -> anyhow::Result<Value> {
-    let mut sleeper = deployment(namespace, "sleeper", "on", Image::busybox().name());
-    sleeper["spec"]["template"]["spec"]["containers"][0]["args"] = json!(["-c", "sleep 1000000"]);
-    nodes.create(&sleeper).await?;
-    let pod = nodes.sees(namespace, "sleeper", is_running).await?;
-    let id = first_container(&pod).and_then(|container| container.container_id.as_ref());
-    let mut configuration = nodes.on.oci_configuration(id.context("no container")?)?;
-    let profile = configuration["linux"]["seccomp"].take();
-    ensure!(profile["defaultAction"] == "SCMP_ACT_ERRNO", "{profile}");
-    Ok(profile)
+/// `RuntimeDefault` of the node's runtime, as its Node says it, with one call allowed.
+async fn rendered(nodes: &Nodes, allowed: &str) -> anyhow::Result<Vec<u8>> {
+    let objects: Api<core::Node> = Api::all(nodes.lab.client());
+    let status = objects.get(nodes.on.name()).await?.status;
+    let facts = status.and_then(|status| status.node_info);
+    let facts = facts.context("the node says nothing of itself")?;
+    let output = Command::new(build_program("kubectl-podfence").await?)
+        .args(["render", "seccomp-profile", "--allow", allowed])
+        .args(["--profile", &facts.container_runtime_version])
+        .args(["--arch", &facts.architecture])
+        .args(["--kernel", &facts.kernel_version])
+        .output()
+        .await?;
+    ensure!(output.status.success(), "{output:?}");
+    Ok(output.stdout)
 }
 
 pub(crate) async fn comes_with_the_restart_of_a_kubelet_to_new_containers_alone(
