@@ -46,15 +46,17 @@ lint: setup ## formatting, clippy and documentation without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: bench
-bench: setup ## evaluation beside the Go library; the operator's reaction, start and scale on a real API server
+bench: setup ## evaluation beside the Go library; scan; the operator's reaction, start and scale on a real API server
 	$(CARGO) bench --locked --package podfence-e2e --bench podsecurity
+	$(CARGO) bench --locked --package podfence-e2e --bench scan
 	$(CARGO) bench --locked --package podfence-e2e --bench operator
 	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- scale::
 
 .PHONY: fuzz
-fuzz: setup ## long runs: random histories, a kill at every write, random pods and profiles for FOR=3600 seconds each
+fuzz: setup ## long runs: random histories, a kill at every write, every right taken away, random pods and profiles for FOR=3600 s each
 	PODFENCE_HISTORIES=20000 $(CARGO) test --locked --release --package podfence-plan --test interleavings
 	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- kills::
+	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- rights::
 	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test differential -- --nocapture
 	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test seccomp_filter -- --nocapture
 	PODFENCE_SECONDS=$(FOR) $(CARGO) test --locked --release --package podfence-e2e --test seccomp_rules -- --nocapture
