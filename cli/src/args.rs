@@ -159,7 +159,7 @@ impl TryFrom<ScanArguments> for ScanConfig {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
+    use clap::{Command, CommandFactory};
 
     use super::Arguments;
 
@@ -167,15 +167,18 @@ mod tests {
     fn every_command_and_flag_explains_itself() {
         let command = Arguments::command();
         command.clone().debug_assert();
-        for command in command.get_subcommands() {
-            let name = command.get_name();
-            assert!(command.get_about().is_some(), "{name} has no help");
-            for argument in command.get_arguments() {
-                let id = argument.get_id();
-                let help = argument.get_help().map(ToString::to_string);
-                let help = help.unwrap_or_default();
-                assert!(help.len() > 10, "{id} of {name} has no help");
-            }
+        explains_itself(&command);
+    }
+
+    fn explains_itself(command: &Command) {
+        let name = command.get_name();
+        assert!(command.get_about().is_some(), "{name} has no help");
+        for argument in command.get_arguments() {
+            let id = argument.get_id();
+            let help = argument.get_help().map(ToString::to_string);
+            let help = help.unwrap_or_default();
+            assert!(help.len() > 10, "{id} of {name} has no help");
         }
+        command.get_subcommands().for_each(explains_itself);
     }
 }

@@ -158,7 +158,7 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = COMPLETIONS_EXAMPLES)]
 pub(crate) struct CompletionsArguments {
-    /// The shell.
+    /// The shell that is to complete what is typed.
     #[arg(value_name = "SHELL", value_parser = clap::builder::EnumValueParser::<KnownShell>::new())]
     pub(crate) shell: KnownShell,
 }
