@@ -5,6 +5,7 @@
 //! that does with a call.
 
 mod action;
+mod affected;
 mod capabilities;
 mod classes;
 mod compare;
@@ -22,6 +23,7 @@ pub mod syscalls;
 mod target;
 
 pub use action::{Action, Errno};
+pub use affected::{Affected, Exempt};
 pub use capabilities::{Capabilities, RefusedCapability};
 pub use classes::{ArgumentClass, Classes, TooManyClasses, Values};
 pub use compare::{Difference, differences};
