@@ -41,7 +41,7 @@ pub enum EffectiveProfile {
 }
 
 /// Why a profile cannot be said.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum UnknownProfile {
     /// Nobody says whether the node has SeccompDefault.
     SeccompDefault,

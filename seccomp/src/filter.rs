@@ -362,7 +362,20 @@ impl Filter {
         self.default
     }
 
-    /// The ABIs that it was made for.
+    /// Every error that it has for a call whose arguments decide.
+    pub(crate) fn errors(&self, abi: Abi, number: u32) -> impl Iterator<Item = Errno> {
+        let rules = match self.class(abi, number) {
+            Class::Always(_) => Vec::new(),
+            Class::ByArguments(rules) => rules,
+        };
+        let of_rules = rules.into_iter().filter_map(|rule| match rule.action {
+            Action::Errno(errno) => Some(errno),
+            Action::Allow | Action::KillThread => None,
+        });
+        of_rules.chain([self.default])
+    }
+
+    /// The ABIs that it was made for, the node's own first.
     pub fn abis(&self) -> impl Iterator<Item = Abi> {
         self.abis.iter().map(|(abi, _)| *abi)
     }
