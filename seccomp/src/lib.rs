@@ -6,7 +6,7 @@
 //! that does with a call.
 //!
 //! [`evidence`] is what is known of a container: calls, denials, how it fares with and without. From
-//! a set of such facts [`judge`] makes a [`Verdict`].
+//! a set of such facts [`judge`] makes a [`Verdict`], and [`fix`] says what to do about it.
 
 mod action;
 mod affected;
@@ -22,6 +22,7 @@ mod effective;
 pub mod evidence;
 mod explain;
 mod filter;
+pub mod fix;
 mod kernel;
 mod moment;
 mod oci;
