@@ -702,6 +702,14 @@ fn findings_of_one_call_are_one() {
     assert_eq!(keyctl.sources, [Source::Observer, Source::Spo].into());
     assert_eq!(got.since, Some(ago(3)));
     assert_eq!(got.profile.as_deref(), Some(&*super::facts::key().profile));
+    // Two records of one call: the one that says more is what it comes to today.
+    let facts = [
+        call("clone", NEWUSER, Unrecorded),
+        call("clone3", NEWUSER, Success),
+    ];
+    let got = Question::default().ask(&filter(), &facts);
+    let today: Vec<_> = got.calls.iter().map(|call| call.today).collect();
+    assert_eq!(today, [Success]);
 }
 
 #[test]
