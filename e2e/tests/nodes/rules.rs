@@ -1,30 +1,44 @@
-//! The rules of a filter as they stand in an OCI configuration, and as ours say them, in words that
-//! can be compared. Pure.
+//! The rules of a filter as they stand in an OCI configuration, and as ours say them, in an order in
+//! which they can be compared. Pure.
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, bail, ensure};
-use podfence_seccomp::{
-    Abi, Action, Architecture, Condition, Container, Errno, Operator, Rule, RuleSet,
-};
+use anyhow::{Context as _, ensure};
+use podfence_e2e::oci_profile::{ListedRule, OciProfile};
+use podfence_seccomp::{Abi, Action, Architecture, Condition, Container, Errno, RuleSet};
 use serde_json::Value;
 
 /// What happens to which calls.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Rules {
     default: Errno,
-    abis: Vec<String>,
+    abis: Vec<Abi>,
     by_call: ByCall,
 }
 
 /// The rules for each call, in the order that counts.
 type ByCall = BTreeMap<String, Vec<(Action, Vec<Condition>)>>;
 
-impl Rules {
-    fn new(default: Errno, mut abis: Vec<String>, mut by_call: ByCall) -> Self {
+impl From<OciProfile> for Rules {
+    fn from(profile: OciProfile) -> Self {
+        let OciProfile {
+            default,
+            mut abis,
+            rules,
+        } = profile;
         abis.sort();
-        for (_, conditions) in by_call.values_mut().flatten() {
+        let mut by_call = ByCall::new();
+        for rule in rules {
+            let ListedRule {
+                syscall,
+                action,
+                mut conditions,
+            } = rule;
             conditions.sort();
+            by_call
+                .entry(syscall)
+                .or_default()
+                .push((action, conditions));
         }
         // Which of two rules comes first counts only where they do different things.
         for rules in by_call.values_mut() {
@@ -38,23 +52,16 @@ impl Rules {
             by_call,
         }
     }
+}
 
+impl Rules {
     /// Of a release, those that are there for a container.
     pub(crate) fn of_release(rules: &RuleSet, container: Container) -> Self {
-        let mut by_call = ByCall::new();
-        for Rule {
-            syscall,
-            action,
-            conditions,
-            ..
-        } in rules.active(container)
-        {
-            let rules = by_call.entry((*syscall).to_owned()).or_default();
-            rules.push((*action, conditions.to_vec()));
-        }
-        let abis = rules.abis(container.architecture);
-        let abis = abis.iter().map(|abi| oci_name(*abi)).collect();
-        Self::new(rules.default, abis, by_call)
+        Self::from(OciProfile {
+            default: rules.default,
+            abis: rules.abis(container.architecture),
+            rules: rules.active(container).map(ListedRule::from).collect(),
+        })
     }
 
     /// Of `linux.seccomp`. Fields that say more than ours can are refused, for they would be
@@ -69,28 +76,7 @@ impl Rules {
             ];
             ensure!(known.contains(&field.as_str()), "{field} is there");
         }
-        ensure!(seccomp["defaultAction"] == "SCMP_ACT_ERRNO", "{seccomp}");
-        let mut by_call = ByCall::new();
-        for entry in list(&seccomp["syscalls"]) {
-            let action = match entry["action"].as_str() {
-                Some("SCMP_ACT_ALLOW") => Action::Allow,
-                Some("SCMP_ACT_ERRNO") => Action::Errno(errno(&entry["errnoRet"])?),
-                other => bail!("the action {other:?} is not known"),
-            };
-            let conditions = list(&entry["args"]).iter().map(condition);
-            let conditions: Vec<Condition> = conditions.collect::<anyhow::Result<_>>()?;
-            for name in list(&entry["names"]) {
-                let name = name.as_str().context("a name is no text")?.to_owned();
-                by_call
-                    .entry(name)
-                    .or_default()
-                    .push((action, conditions.clone()));
-            }
-        }
-        let names = list(&seccomp["architectures"]).iter();
-        let abis = names.filter_map(Value::as_str).map(String::from).collect();
-        let default = errno(&seccomp["defaultErrnoRet"])?;
-        Ok(Self::new(default, abis, by_call))
+        Ok(Self::from(OciProfile::read(seccomp)?))
     }
 
     /// Says where two differ.
@@ -118,39 +104,4 @@ pub(crate) fn architecture() -> anyhow::Result<Architecture> {
         other => other,
     };
     Ok(name.parse()?)
-}
-
-fn oci_name(abi: Abi) -> String {
-    format!("SCMP_ARCH_{}", abi.as_str().to_uppercase())
-}
-
-fn list(value: &Value) -> &[Value] {
-    value.as_array().map(Vec::as_slice).unwrap_or_default()
-}
-
-/// Without a number it is EPERM.
-fn errno(number: &Value) -> anyhow::Result<Errno> {
-    let Some(number) = number.as_u64() else {
-        return Ok(Errno::EPERM);
-    };
-    Ok(Errno::new(number.try_into()?))
-}
-
-fn condition(argument: &Value) -> anyhow::Result<Condition> {
-    let index = argument["index"].as_u64().context("no index")?.try_into()?;
-    let value = argument["value"].as_u64().context("no value")?;
-    let operator = match argument["op"].as_str() {
-        Some("SCMP_CMP_NE") => Operator::NotEqual(value),
-        Some("SCMP_CMP_LT") => Operator::Less(value),
-        Some("SCMP_CMP_LE") => Operator::LessOrEqual(value),
-        Some("SCMP_CMP_EQ") => Operator::Equal(value),
-        Some("SCMP_CMP_GE") => Operator::GreaterOrEqual(value),
-        Some("SCMP_CMP_GT") => Operator::Greater(value),
-        Some("SCMP_CMP_MASKED_EQ") => Operator::MaskedEqual {
-            mask: value,
-            value: argument["valueTwo"].as_u64().unwrap_or(0),
-        },
-        other => bail!("the comparison {other:?} is not known"),
-    };
-    Ok(Condition { index, operator })
 }
