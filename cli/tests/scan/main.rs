@@ -7,3 +7,5 @@ mod command;
 mod hostile;
 mod inputs;
 mod report;
+#[path = "../run/mod.rs"]
+mod run;

@@ -14,4 +14,6 @@ mod compare;
 mod completions;
 mod explain;
 mod render;
+#[path = "../run/mod.rs"]
+mod run;
 mod samples;

@@ -7,7 +7,8 @@ use std::path::Path;
 use serde_json::json;
 use tempfile::TempDir;
 
-use crate::command::{Run, run, run_in};
+use crate::command::run;
+use crate::run::{Run, run_in};
 
 /// A container that every level allows.
 fn allowed() -> serde_json::Value {
