@@ -23,8 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
-// Long enough for a child to be started on a busy machine and make its call.
+// How long a child has to have slept without interruption for its call to be one that waits.
 #define BLOCKED_MILLISECONDS 400
+// A child that only waits for a processor is given this long: the machine may be very busy.
+#define MOST_MILLISECONDS 30000
 #define X32_BIT 0x40000000
 // Many times what there is to call.
 #define MOST_CALLS 65536
@@ -41,6 +43,7 @@ struct call {
 // Shared by a child and its parent. Each call has its own: what a call leaves, such as the child of
 // fork, may still write after the next one has begun.
 struct report {
+	volatile int begun;
 	volatile int returned;
 	volatile int64_t result;
 };
@@ -74,6 +77,7 @@ static inline __attribute__((always_inline)) int64_t make_narrow(uint64_t number
 
 static void __attribute__((noreturn)) make(const struct call *call, struct report *report) {
 	int64_t result;
+	report->begun = 1;
 	switch (call->abi) {
 	case X86:
 		result = make_narrow(call->number, call->arguments);
@@ -101,6 +105,21 @@ static void fail(const char *what) {
 	exit(1);
 }
 
+// Whether a child sleeps in the kernel, rather than runs or waits for a processor.
+static int sleeps(pid_t child) {
+	char path[32], stat[256];
+	snprintf(path, sizeof path, "/proc/%d/stat", child);
+	int file = open(path, O_RDONLY | O_CLOEXEC);
+	if (file < 0)
+		return 1;
+	ssize_t length = read(file, stat, sizeof stat - 1);
+	close(file);
+	stat[length > 0 ? length : 0] = 0;
+	// The state follows the name, which is in parentheses and may have some itself.
+	const char *name_end = strrchr(stat, ')');
+	return !name_end || !name_end[1] || name_end[2] != 'R';
+}
+
 // Says what came of the call, in the words of the first comment.
 static void try_call(const struct call *call, struct report *report, char *outcome, size_t size) {
 	pid_t child = fork();
@@ -109,10 +128,14 @@ static void try_call(const struct call *call, struct report *report, char *outco
 	if (child == 0)
 		make(call, report);
 	int status = 0, ended = 0;
-	for (int64_t end = milliseconds() + BLOCKED_MILLISECONDS; !ended && milliseconds() < end;) {
+	int64_t awake = milliseconds(), last = awake + MOST_MILLISECONDS;
+	for (int64_t now = awake; !ended && now < last && now < awake + BLOCKED_MILLISECONDS;) {
 		ended = waitpid(child, &status, WNOHANG) == child;
 		if (!ended)
 			usleep(200);
+		now = milliseconds();
+		if (!ended && (!report->begun || !sleeps(child)))
+			awake = now;
 	}
 	if (!ended) {
 		kill(child, SIGKILL);
