@@ -55,6 +55,8 @@ pub(crate) fn standard(path: &Path) -> Result<LevelVersion, ProfileError> {
                 audit,
                 warn,
             },
+        // What the policies of the profile report of a cluster; a scan has none.
+        seccomp_default: _,
     } = profile.spec;
     let pair = enforce.or(audit).or(warn).ok_or(ProfileError::NoMode)?;
     Ok(pair.into())

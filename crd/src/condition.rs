@@ -24,6 +24,10 @@ words! {
         Enforced,
         /// Whether every workload that counts passes the target.
         PodSecurityCompliant,
+        /// Whether no workload fails under SeccompDefault, or would.
+        SeccompDefaultReady,
+        /// Whether the profile files that workloads choose are on every node that they can land on.
+        ProfilesAvailable,
         /// Whether everything could be seen that the report speaks of.
         ReportComplete,
     }
@@ -87,6 +91,30 @@ words! {
         ApplyFailed,
         /// Every workload passes the target.
         Compliant,
+        /// Workloads fail under RuntimeDefault.
+        WorkloadsFailing,
+        /// Workloads would fail under RuntimeDefault.
+        WorkloadsWouldFail,
+        /// Workloads may fail under RuntimeDefault.
+        WorkloadsAtRisk,
+        /// Too little is known of workloads.
+        InsufficientEvidence,
+        /// Every workload is known to do under RuntimeDefault.
+        WorkloadsReady,
+        /// Profile files are missing on nodes.
+        ProfilesMissing,
+        /// Every profile file that is chosen is there.
+        ProfilesPresent,
+        /// Nobody says which profile files a node has.
+        ProfilesUnknown,
+        /// A node's agent is gone, or was never there.
+        AgentMissing,
+        /// A node's agent could not see something.
+        AgentImpaired,
+        /// No RuntimeDefault is known of a node's container runtime.
+        RuntimeUnknown,
+        /// A node's RuntimeDefault is another than its release is known for.
+        ProfileDiffers,
         /// Everything could be seen.
         Complete,
     }

@@ -62,9 +62,22 @@ use crate::selector::{LabelSelector, NO_POD_SECURITY_KEYS, NO_POD_SECURITY_KEYS_
         json_path = ".status.summary.workloadsViolating"
     ),
     printcolumn(
+        name = "WOULD-FAIL",
+        type_ = "integer",
+        description = "Workloads that fail under SeccompDefault, or would.",
+        json_path = ".status.summary.workloadsWouldFail"
+    ),
+    printcolumn(
         name = "AGE",
         type_ = "date",
         json_path = ".metadata.creationTimestamp"
+    ),
+    printcolumn(
+        name = "AT-RISK",
+        type_ = "integer",
+        description = "Workloads that may fail under SeccompDefault.",
+        json_path = ".status.summary.workloadsAtRisk",
+        priority = 1
     ),
     printcolumn(
         name = "STRATEGY",

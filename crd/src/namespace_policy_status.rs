@@ -7,8 +7,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::condition::{Reason, conditions_schema};
 use crate::level_version::LevelVersion;
+use crate::seccomp_status::{self, SeccompWorkload};
 use crate::words::words;
-use crate::{MAX_STATUS_NAMESPACES, MAX_WORST_WORKLOADS};
+use crate::{MAX_STATUS_NAMESPACES, MAX_STATUS_WORKLOADS, MAX_WORST_WORKLOADS};
 
 /// What Podfence did and saw for the policy. Only Podfence writes it. Counts are complete; lists
 /// are cut to the worst, and truncated says by how much.
@@ -19,8 +20,9 @@ pub struct NamespacePolicyStatus {
     #[schemars(range(min = -1))]
     pub observed_generation: i64,
 
-    /// What there is to say about the policy as a whole: Ready, Enforced, PodSecurityCompliant and
-    /// ReportComplete, and Reconciling or Stalled where they are true.
+    /// What there is to say about the policy as a whole: Ready, Enforced, PodSecurityCompliant,
+    /// SeccompDefaultReady where it is assessed, ProfilesAvailable and ReportComplete, and
+    /// Reconciling or Stalled where they are true.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "conditions_schema")]
     pub conditions: Vec<Condition>,
@@ -34,8 +36,41 @@ pub struct NamespacePolicyStatus {
     #[schemars(length(max = MAX_STATUS_NAMESPACES), extend("x-kubernetes-list-type" = "atomic"))]
     pub namespaces: Vec<NamespaceStatus>,
 
+    /// Who would fail under SeccompDefault. Absent where the profile does not assess it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seccomp_default: Option<SeccompDefaultStatus>,
+
     /// How much the lists of this status leave out.
     pub truncated: Truncated,
+}
+
+/// Who would fail under SeccompDefault.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SeccompDefaultStatus {
+    /// How many nodes of the cluster have SeccompDefault.
+    pub nodes: NodeCounts,
+
+    /// The workloads that are not known to be ready, worst first, then by name; at most 50. A
+    /// workload of which nothing is known is counted, but not listed.
+    #[serde(
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "seccomp_status::readable"
+    )]
+    #[schemars(length(max = MAX_STATUS_WORKLOADS), extend("x-kubernetes-list-type" = "atomic"))]
+    pub workloads: Vec<SeccompWorkload>,
+}
+
+/// How many nodes have SeccompDefault.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct NodeCounts {
+    /// Nodes whose kubelet has seccompDefault.
+    pub enabled: u32,
+    /// Nodes whose kubelet has it not.
+    pub disabled: u32,
+    /// Nodes of which nobody can say.
+    pub unknown: u32,
 }
 
 impl Default for NamespacePolicyStatus {
@@ -45,6 +80,7 @@ impl Default for NamespacePolicyStatus {
             conditions: Vec::new(),
             summary: Summary::default(),
             namespaces: Vec::new(),
+            seccomp_default: None,
             truncated: Truncated::default(),
         }
     }
@@ -71,6 +107,12 @@ pub struct Summary {
     pub workloads_violating: u32,
     /// Of these, the ones that violate the target and are excepted in everything they violate.
     pub workloads_excepted: u32,
+    /// Workloads that fail under SeccompDefault or would: Failing, Conflicting and WouldFail.
+    pub workloads_would_fail: u32,
+    /// Workloads that may fail under SeccompDefault: AtRisk and Suspected.
+    pub workloads_at_risk: u32,
+    /// Workloads of which too little is known to say.
+    pub workloads_unknown: u32,
 }
 
 /// How much the lists leave out.
@@ -79,6 +121,8 @@ pub struct Summary {
 pub struct Truncated {
     /// Matched namespaces that namespaces does not list.
     pub namespaces: u32,
+    /// Workloads that seccompDefault.workloads would list and does not.
+    pub workloads: u32,
 }
 
 /// How far one namespace is.

@@ -6,7 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::conditions_schema;
+use crate::duration::GoDuration;
 use crate::level_version::LevelVersion;
+use crate::words::words;
 
 /// What the namespaces of a policy are brought to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
@@ -66,6 +68,45 @@ pub struct PolicyProfileSpec {
         .message("podSecurity must set at least one of enforce, audit and warn")
         .reason(Reason::FieldValueRequired))]
     pub pod_security: PodSecurity,
+
+    /// Whether the policies of this profile report who would fail under SeccompDefault, and on how
+    /// much evidence.
+    #[serde(default)]
+    pub seccomp_default: SeccompDefault,
+}
+
+/// Whether policies report who would fail under SeccompDefault.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SeccompDefault {
+    /// Whether policies say who would fail. Disabled silences the policies only: reports of nodes
+    /// speak of every namespace. Defaults to Enabled.
+    pub assessment: Assessment,
+
+    /// How long a container must have been observed, a start included, before "no denial seen"
+    /// counts as ready. A day has most of what comes at its hours. Defaults to 24h.
+    pub minimum_observation: GoDuration,
+}
+
+impl Default for SeccompDefault {
+    fn default() -> Self {
+        Self {
+            assessment: Assessment::default(),
+            minimum_observation: GoDuration::day(),
+        }
+    }
+}
+
+words! {
+    /// Whether something is assessed.
+    #[derive(Default, JsonSchema)]
+    Assessment {
+        /// Policies say who would fail.
+        #[default]
+        Enabled,
+        /// Policies say nothing of it.
+        Disabled,
+    }
 }
 
 /// One pair for each mode of Pod Security Admission.

@@ -8,12 +8,20 @@ use kube::CustomResourceExt;
 use serde_json::json;
 
 use crate::namespace_policy::NamespacePolicy;
+use crate::node_report::NodeReport;
 use crate::policy_profile::PolicyProfile;
+use crate::syscall_record::SyscallRecord;
 
-/// Both definitions, in the order in which they are installed.
+/// All definitions, in the order in which they are installed.
 #[must_use]
-pub fn custom_resource_definitions() -> [CustomResourceDefinition; 2] {
-    [PolicyProfile::crd(), NamespacePolicy::crd()].map(finished)
+pub fn custom_resource_definitions() -> [CustomResourceDefinition; 4] {
+    [
+        PolicyProfile::crd(),
+        NamespacePolicy::crd(),
+        NodeReport::crd(),
+        SyscallRecord::crd(),
+    ]
+    .map(finished)
 }
 
 fn finished(mut definition: CustomResourceDefinition) -> CustomResourceDefinition {

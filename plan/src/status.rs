@@ -80,7 +80,9 @@ pub fn plan_status(view: &PolicyView<'_>) -> NamespacePolicyStatus {
         namespaces,
         truncated: Truncated {
             namespaces: count(truncated),
+            workloads: 0,
         },
+        seccomp_default: None,
     }
 }
 

@@ -25,6 +25,8 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::evidence::{Coverage, Evidence, Gap, Key, Known};
 use crate::signature::Signature;
 use crate::{Affected, Exempt, Filter, Moment, UnknownProfile};
@@ -36,7 +38,7 @@ pub use workload::WorkloadJudgement;
 
 /// Whether a container fails, or would, under `RuntimeDefault`. The order is that of severity, worst
 /// first: of several, the least counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Verdict {
     /// It runs under `RuntimeDefault` and fares badly where its unconfined twin fares well.
     Failing,
@@ -72,7 +74,7 @@ pub enum Readiness {
 }
 
 /// What Failing and Passing rest on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Basis {
     /// Denials were seen.
     Observed,
@@ -201,6 +203,46 @@ impl Verdict {
         }
     }
 }
+
+impl Basis {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Observed, Self::Inferred];
+
+    /// Its name, as a status says it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Observed => "Observed",
+            Self::Inferred => "Inferred",
+        }
+    }
+}
+
+/// Gives a word of the API the schema of its names.
+#[cfg(feature = "schemars")]
+macro_rules! schema_of_names {
+    ($($type:ident),+) => { $(
+        impl schemars::JsonSchema for $type {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($type).into()
+            }
+
+            fn inline_schema() -> bool {
+                true
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({
+                    "type": "string",
+                    "enum": Self::ALL.map(Self::as_str),
+                })
+            }
+        }
+    )+ };
+}
+
+#[cfg(feature = "schemars")]
+schema_of_names!(Verdict, Basis);
 
 impl fmt::Display for Verdict {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -30,7 +30,7 @@ const HEADER: &str = "\
 pub(crate) fn generated() -> Result<Vec<File>, Error> {
     let definitions = custom_resource_definitions();
     let reference = reference::markdown(&definitions);
-    let [profiles, policies] = definitions;
+    let [profiles, policies, nodes, records] = definitions;
     Ok(vec![
         File {
             path: "config/crd/policyprofiles.yaml",
@@ -41,6 +41,14 @@ pub(crate) fn generated() -> Result<Vec<File>, Error> {
             content: yaml(&policies)?,
         },
         File {
+            path: "config/crd/nodereports.yaml",
+            content: yaml(&nodes)?,
+        },
+        File {
+            path: "config/crd/syscallrecords.yaml",
+            content: yaml(&records)?,
+        },
+        File {
             path: "config/crd/kustomization.yaml",
             content: format!(
                 "{HEADER}\
@@ -48,7 +56,9 @@ pub(crate) fn generated() -> Result<Vec<File>, Error> {
                  kind: Kustomization\n\
                  resources:\n  \
                  - policyprofiles.yaml\n  \
-                 - namespacepolicies.yaml\n"
+                 - namespacepolicies.yaml\n  \
+                 - nodereports.yaml\n  \
+                 - syscallrecords.yaml\n"
             ),
         },
         File {
