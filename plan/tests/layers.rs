@@ -21,7 +21,13 @@ const PURE: [(&str, &[&str]); 5] = [
     ),
     (
         "seccomp",
-        &["podfence-workload", "serde", "serde_json", "thiserror"],
+        &[
+            "podfence-workload",
+            "schemars",
+            "serde",
+            "serde_json",
+            "thiserror",
+        ],
     ),
     (
         "podsecurity",
@@ -33,6 +39,7 @@ const PURE: [(&str, &[&str]); 5] = [
             "k8s-openapi",
             "kube",
             "podfence-podsecurity",
+            "podfence-seccomp",
             "podfence-workload",
             "schemars",
             "serde",

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::errno;
+
 /// What the kernel does with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Action {
@@ -27,26 +29,16 @@ impl Errno {
     /// Function not implemented. Programs take it as "this kernel is too old" and fall back.
     pub const ENOSYS: Self = Self(38);
 
-    const NAMED: [(Self, &str); 3] = [
-        (Self::EPERM, "EPERM"),
-        (Self::EINVAL, "EINVAL"),
-        (Self::ENOSYS, "ENOSYS"),
-    ];
-
     /// The error of this number.
     #[must_use]
     pub const fn new(number: u16) -> Self {
         Self(number)
     }
 
-    /// The error of this name, or of this number where it has no name here.
+    /// The error of this name, or of this number.
     #[must_use]
     pub fn named(text: &str) -> Option<Self> {
-        Self::NAMED
-            .iter()
-            .find(|(_, name)| *name == text)
-            .map(|(errno, _)| *errno)
-            .or_else(|| text.parse().ok().map(Self))
+        errno::number(text).or_else(|| text.parse().ok()).map(Self)
     }
 
     /// Its number on Linux.
@@ -58,8 +50,8 @@ impl Errno {
 
 impl fmt::Display for Errno {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match Self::NAMED.iter().find(|(errno, _)| errno == self) {
-            Some((_, name)) => formatter.write_str(name),
+        match errno::name(self.0) {
+            Some(name) => formatter.write_str(name),
             None => write!(formatter, "{}", self.0),
         }
     }

@@ -71,6 +71,16 @@ impl Evidence {
         self.0.get(key)
     }
 
+    /// Every fact, in no particular order. Stretches and losses that overlap are one.
+    pub fn facts(&self) -> impl Iterator<Item = Fact> {
+        self.0.iter().flat_map(|(key, known)| {
+            known.observations().map(|observation| Fact {
+                key: key.clone(),
+                observation,
+            })
+        })
+    }
+
     /// The keys of which something is known, in no particular order.
     pub fn keys(&self) -> impl Iterator<Item = &Key> {
         self.0.keys()
@@ -94,6 +104,32 @@ impl FromIterator<Fact> for Evidence {
 }
 
 impl Known {
+    fn observations(&self) -> impl Iterator<Item = Observation> {
+        let Self {
+            calls,
+            denials,
+            stretches,
+            starts,
+            losses,
+            health,
+            elsewhere,
+        } = self;
+        let calls = calls.iter();
+        let denials = denials.iter();
+        let health = health.iter();
+        let elsewhere = elsewhere.iter();
+        calls
+            .map(|(call, seen)| Observation::Call(call.clone(), seen.clone()))
+            .chain(denials.map(|(denial, seen)| Observation::Denial(denial.clone(), seen.clone())))
+            .chain(stretches.iter().copied().map(Observation::Stretch))
+            .chain(starts.iter().cloned().map(Observation::Start))
+            .chain(losses.iter().copied().map(Observation::Loss))
+            .chain(health.map(|(health, span)| Observation::Health(health.clone(), *span)))
+            .chain(
+                elsewhere.map(|(other, span)| Observation::FailedElsewhere(other.clone(), *span)),
+            )
+    }
+
     fn add(&mut self, observation: Observation) {
         match observation {
             Observation::Call(call, sighting) => {
@@ -103,13 +139,13 @@ impl Known {
                 join(&mut self.denials, denial, sighting, Sighting::join);
             }
             Observation::Stretch(span) => {
-                self.stretches.insert(span);
+                unite(&mut self.stretches, span);
             }
             Observation::Start(start) => {
                 self.starts.insert(start);
             }
             Observation::Loss(span) => {
-                self.losses.insert(span);
+                unite(&mut self.losses, span);
             }
             Observation::Health(health, span) => {
                 join(&mut self.health, health, span, Span::join);
@@ -128,4 +164,20 @@ fn join<K: Ord, V: Clone>(map: &mut BTreeMap<K, V>, key: K, value: V, both: fn(V
         None => value,
     };
     map.insert(key, joined);
+}
+
+/// Adds a span, as one with those that it overlaps, so that a set of them stays as small as it can
+/// be: an observer says every minute what it has watched since the last one.
+fn unite(spans: &mut BTreeSet<Span>, span: Span) {
+    let overlapped: Vec<Span> = spans
+        .iter()
+        .copied()
+        .filter(|known| known.overlaps(span))
+        .collect();
+    let mut united = span;
+    for known in overlapped {
+        spans.remove(&known);
+        united = united.join(known);
+    }
+    spans.insert(united);
 }

@@ -19,6 +19,7 @@ pub mod constants;
 mod edit;
 mod effect;
 mod effective;
+mod errno;
 pub mod evidence;
 mod explain;
 mod filter;

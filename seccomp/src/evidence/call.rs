@@ -133,6 +133,12 @@ impl Magnitude {
         Self(u8::try_from(count.checked_ilog10().unwrap_or_default()).unwrap_or(u8::MAX))
     }
 
+    /// The magnitude of this power of ten. None is greater than that of the greatest count, 19.
+    #[must_use]
+    pub fn of_exponent(exponent: u8) -> Self {
+        Self(exponent).min(Self::of(u64::MAX))
+    }
+
     /// The power of ten.
     #[must_use]
     pub const fn exponent(self) -> u8 {
@@ -242,7 +248,9 @@ mod tests {
     fn counts_are_powers_of_ten() {
         for (count, want) in [(0, 0), (1, 0), (9, 0), (10, 1), (999, 2), (u64::MAX, 19)] {
             assert_eq!(Magnitude::of(count).exponent(), want, "{count}");
+            assert_eq!(Magnitude::of_exponent(want), Magnitude::of(count));
         }
+        assert_eq!(Magnitude::of_exponent(200), Magnitude::of(u64::MAX));
     }
 
     #[test]

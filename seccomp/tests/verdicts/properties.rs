@@ -197,6 +197,14 @@ fn order_repetition_and_splitting_make_no_difference() {
         let mut union: Evidence = one.iter().cloned().collect();
         union.extend(other.iter().cloned());
         assert_eq!(question.ask_of(&filter, &union), want, "{seed}: union");
+        let again: Evidence = union.facts().collect();
+        assert_eq!(again, union, "{seed}: there and back");
+        let whole: Evidence = facts.iter().cloned().collect();
+        assert_eq!(
+            parts.into_iter().collect::<Evidence>(),
+            whole,
+            "{seed}: parts"
+        );
     }
 }
 
