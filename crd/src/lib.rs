@@ -19,6 +19,7 @@ mod namespace_policy;
 mod namespace_policy_status;
 mod node_report;
 mod policy_profile;
+mod record;
 mod rollout;
 #[cfg(test)]
 mod rules;
@@ -46,6 +47,7 @@ pub use node_report::{
 pub use policy_profile::{
     Assessment, PodSecurity, PolicyProfile, PolicyProfileSpec, PolicyProfileStatus, SeccompDefault,
 };
+pub use record::{Dropped, Malformed};
 pub use rollout::{Loosening, Rollout, Strategy, WhileViolating};
 pub use schema::custom_resource_definitions;
 pub use seccomp_status::{MAX_WORKLOAD_CALLS, MAX_WORKLOAD_NODES, SeccompCall, SeccompWorkload};

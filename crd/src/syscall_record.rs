@@ -21,6 +21,12 @@ pub const MAX_RECORDED_DENIALS: usize = 256;
 /// An entry's `watched`, `starts` and `losses` keep this many.
 pub const MAX_RECORDED_SPANS: usize = 64;
 
+/// The `result` of a call that did what was asked.
+pub(crate) const SUCCESS: &str = "Success";
+
+/// The `result` of a call where nobody recorded it.
+pub(crate) const UNRECORDED: &str = "Unrecorded";
+
 /// What the containers of a workload were seen to call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, CustomResource, KubeSchema)]
 #[kube(
@@ -280,7 +286,7 @@ pub struct RecordedSpan {
 }
 
 /// A start of the container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RecordedStart {
     /// When it was started.
