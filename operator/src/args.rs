@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Parser, ValueEnum};
 use podfence_crd::GoDuration;
 
+use crate::controller::SeccompSettings;
 use crate::lease;
 
 /// Brings every namespace to the Pod Security level that its policy asks for, without breaking what
@@ -67,6 +68,21 @@ pub struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
 
+    /// Namespace of the agents. What a node's agent reports counts as long as its pod in this
+    /// namespace, with the label app.kubernetes.io/name=podfence-agent, is ready
+    #[arg(long, value_name = "NAMESPACE", default_value = "podfence-agent")]
+    agent_namespace: String,
+
+    /// Key of the label by which an administrator states on a Node, with true or false, whether its
+    /// kubelet runs with seccompDefault. It counts where no agent has asked the kubelet
+    #[arg(long, value_name = "LABEL")]
+    seccomp_default_node_label: Option<String>,
+
+    /// How long a container must have been ready to count as faring well. After as long the kubelet
+    /// forgets that it crashed
+    #[arg(long, value_name = "DURATION", default_value = "10m")]
+    seccomp_settling_time: GoDuration,
+
     /// What to log: a level, or levels by module, such as `info,podfence_operator=debug`
     #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
     log_filter: String,
@@ -96,6 +112,8 @@ pub struct Config {
     pub health_address: SocketAddr,
     /// Requests under way at once, at least one.
     pub concurrency: usize,
+    /// What the verdicts on SeccompDefault are made with.
+    pub seccomp: SeccompSettings,
     /// Filter of the log, in the syntax of `tracing_subscriber::EnvFilter`.
     pub log_filter: String,
     /// Form of the log.
@@ -137,6 +155,9 @@ impl Args {
             metrics_address,
             health_address,
             concurrency,
+            agent_namespace,
+            seccomp_default_node_label,
+            seccomp_settling_time,
             log_filter,
             log_format,
         } = self;
@@ -144,6 +165,7 @@ impl Args {
             ("--lease-name", &lease_name),
             ("--lease-namespace", &lease_namespace),
             ("--identity", &identity),
+            ("--agent-namespace", &agent_namespace),
         ] {
             if value.is_empty() {
                 return Err(ArgsError::Empty(flag));
@@ -181,6 +203,11 @@ impl Args {
             metrics_address,
             health_address,
             concurrency: usize::from(concurrency),
+            seccomp: SeccompSettings {
+                agent_namespace,
+                node_label: seccomp_default_node_label,
+                settling: seccomp_settling_time.length(),
+            },
             log_filter,
             log_format,
         })

@@ -9,6 +9,7 @@ mod bookkeeping;
 mod finalizers;
 mod leaving;
 mod rounds;
+mod seccomp;
 mod statuses;
 
 use std::collections::{HashMap, HashSet};
@@ -38,6 +39,8 @@ use crate::server::Vitals;
 use crate::version;
 use finalizers::Finalizers;
 use rounds::Round;
+use seccomp::Seccomp;
+pub use seccomp::SeccompSettings;
 use statuses::Statuses;
 
 /// Reports taken in at once. Between two batches plans are made and writes started.
@@ -106,6 +109,7 @@ enum Done {
     Round(Arc<str>, rounds::StepDone),
     Status(statuses::Key, statuses::StatusDone),
     Finalizer(String, Result<Reply, CallError>),
+    Report(String, Result<Reply, CallError>),
 }
 
 /// The driver.
@@ -126,6 +130,7 @@ pub struct Driver {
     unsettled: HashSet<Arc<str>>,
     backoffs: Backoffs<Arc<str>>,
     statuses: Statuses,
+    seccomp: Seccomp,
     finalizers: Finalizers,
     /// The definition of `NamespacePolicy` as read last, and when that was begun.
     crd: Option<(Instant, CrdState)>,
@@ -135,12 +140,17 @@ pub struct Driver {
 impl Driver {
     /// A driver that knows nothing yet.
     #[must_use]
-    pub fn new(out: Outputs, own_namespace: String, concurrency: usize) -> Self {
+    pub fn new(
+        out: Outputs,
+        own_namespace: String,
+        seccomp: SeccompSettings,
+        concurrency: usize,
+    ) -> Self {
         Self {
             out,
             concurrency: concurrency.max(1),
             started: Instant::now(),
-            index: Index::new(own_namespace),
+            index: Index::new(own_namespace, seccomp.agent_namespace.clone()),
             outcomes: Outcomes::default(),
             health: Health::default(),
             versions: version::Seen::default(),
@@ -151,6 +161,7 @@ impl Driver {
             unsettled: HashSet::new(),
             backoffs: Backoffs::default(),
             statuses: Statuses::default(),
+            seccomp: Seccomp::new(seccomp),
             finalizers: Finalizers::default(),
             crd: None,
             calls: JoinSet::new(),
@@ -191,6 +202,7 @@ impl Driver {
         let now = Instant::now();
         self.show_vitals(now);
         self.look_at_health(now);
+        self.look_at_seccomp_health(now);
         self.take_marks(now);
         self.namespaces.ring(now);
         self.statuses.ring(now);
@@ -202,7 +214,12 @@ impl Driver {
         self.keep_ledger(election);
         if self.may_plan() {
             self.tend_finalizers(now);
-            self.write_statuses(now);
+            if self.health.is_all_settled(now) {
+                self.judge(now);
+            }
+            if self.may_say(now) {
+                self.write_statuses(now);
+            }
             self.start_rounds();
             self.end_patience(now);
         }
@@ -241,6 +258,7 @@ impl Driver {
             Ok(Done::Round(name, done)) => self.note_step(name, done),
             Ok(Done::Status(key, done)) => self.note_status(&key, done),
             Ok(Done::Finalizer(name, result)) => self.note_finalizer(&name, result),
+            Ok(Done::Report(name, result)) => self.note_report(name, result),
             // Nothing aborts a request but the end of the process, so this is a panic, which is a
             // mistake of ours. Its namespace is locked until a restart, and the log says so.
             Err(error) => tracing::error!(%error, "a request panicked"),
@@ -268,6 +286,11 @@ impl Driver {
         )
     }
 
+    /// Whether a status would speak of everything that has changed.
+    fn may_say(&self, now: Instant) -> bool {
+        self.health.is_all_settled(now) && self.seccomp.is_done()
+    }
+
     fn has_room(&self) -> bool {
         self.calls.len() < self.concurrency
     }
@@ -276,15 +299,17 @@ impl Driver {
     /// so that inputs are heard in between, is due at once.
     fn next_alarm(&self) -> Instant {
         let now = Instant::now();
-        if self.may_plan() && self.has_room() && (self.has_ready_round() || self.has_ready_status())
-        {
+        let has_ready = || self.has_ready_round() || (self.may_say(now) && self.has_ready_status());
+        if self.may_plan() && self.has_room() && has_ready() {
             return now;
         }
+        let judges = self.may_plan() && self.health.is_all_settled(now);
         let alarms = [
             self.namespaces.next_alarm(),
             self.statuses.next_alarm(),
             // Only a leader tends finalizers; on a standby the alarm would ring for ever.
             self.finalizers.next_look().filter(|_| self.may_plan()),
+            self.seccomp.next_alarm().filter(|_| judges),
             self.health.next_change(now),
             (self.started + GRACE > now).then_some(self.started + GRACE),
         ];

@@ -93,12 +93,24 @@ fn reference(regarding: &Regarding) -> ObjectReference {
             name,
             uid,
         ),
+        Regarding::Workload {
+            api_version,
+            kind,
+            name,
+            uid,
+            ..
+        } => (api_version.clone(), kind.as_str(), name, uid),
+    };
+    let namespace = match regarding {
+        Regarding::Workload { namespace, .. } => Some(namespace.clone()),
+        Regarding::Namespace { .. } | Regarding::Policy { .. } => None,
     };
     ObjectReference {
         api_version: Some(api_version),
         kind: Some(kind.to_owned()),
         name: Some(name.clone()),
-        uid: Some(uid.clone()),
+        namespace,
+        uid: Some(uid.clone()).filter(|uid| !uid.is_empty()),
         ..ObjectReference::default()
     }
 }

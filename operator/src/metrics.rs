@@ -44,6 +44,8 @@ label_sets! {
     OfKind { kind: &'static str }
     /// One status of one condition of one object.
     Condition { kind: &'static str, name: String, r#type: String, status: &'static str }
+    /// A verdict on SeccompDefault.
+    WithVerdict { verdict: &'static str }
     /// One phase of one policy.
     InPhase { policy: String, phase: &'static str }
 }
@@ -74,6 +76,7 @@ pub struct Metrics {
     pub unseen: Gauge,
     pub conditions: Gauges<Condition>,
     pub phases: Gauges<InPhase>,
+    pub verdicts: Gauges<WithVerdict>,
     pub last_plan_seconds: Gauge<f64, AtomicU64>,
 }
 
@@ -115,6 +118,7 @@ impl Metrics {
             unseen: Gauge::default(),
             conditions: Family::default(),
             phases: Family::default(),
+            verdicts: Family::default(),
             last_plan_seconds: Gauge::default(),
         };
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
@@ -143,6 +147,7 @@ impl Metrics {
             unseen, "unseen_resources", "What must be known and is not; nothing tightens while it is not 0";
             conditions, "condition", "1 for the status that a condition has, 0 for the others";
             phases, "namespaces", "Namespaces that a policy won, by phase";
+            verdicts, "seccomp_default_workloads", "Workloads of all namespaces, by the verdict on SeccompDefault";
             last_plan_seconds, "last_plan_timestamp_seconds", "When a namespace was planned last";
         }
         let workers = Gauge::<i64>::default();

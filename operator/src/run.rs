@@ -85,7 +85,12 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         versions: versions_in,
         election,
     };
-    let driver = Driver::new(out, config.lease.namespace, config.concurrency);
+    let driver = Driver::new(
+        out,
+        config.lease.namespace,
+        config.seccomp,
+        config.concurrency,
+    );
     let outcome = tokio::select! {
         end = driver.run(inputs, shutdown) => match end {
             End::Shutdown => Ok(()),

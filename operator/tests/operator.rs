@@ -13,7 +13,7 @@ use fake::{
 };
 use k8s_openapi::jiff::Timestamp;
 use podfence_operator::call::Caller;
-use podfence_operator::controller::{Driver, End, Inputs, Outputs};
+use podfence_operator::controller::{Driver, End, Inputs, Outputs, SeccompSettings};
 use podfence_operator::events::Publisher;
 use podfence_operator::lease::{self, Settings};
 use podfence_operator::metrics::Metrics;
@@ -68,7 +68,12 @@ fn start(fake: &Fake, identity: &str) -> Operator {
         versions: versions_in,
         election,
     };
-    let driver = Driver::new(out, "podfence-system".to_owned(), 8);
+    let seccomp = SeccompSettings {
+        agent_namespace: "podfence-agent".to_owned(),
+        node_label: None,
+        settling: Duration::from_secs(600),
+    };
+    let driver = Driver::new(out, "podfence-system".to_owned(), seccomp, 8);
     let (shutdown, told) = oneshot::channel::<()>();
     let end = tokio::spawn(driver.run(inputs, async move {
         let _ = told.await;

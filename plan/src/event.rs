@@ -4,6 +4,7 @@
 
 use podfence_crd::{Phase, Reason};
 use podfence_podsecurity::LevelVersion;
+use podfence_seccomp::Verdict;
 
 /// The longest note that the events API takes, in bytes.
 const LONGEST_NOTE: usize = 1024;
@@ -16,6 +17,19 @@ pub enum Regarding {
         /// Its name.
         name: String,
         /// Its uid.
+        uid: String,
+    },
+    /// A workload.
+    Workload {
+        /// Its group and version.
+        api_version: String,
+        /// Its kind.
+        kind: String,
+        /// Its namespace.
+        namespace: String,
+        /// Its name.
+        name: String,
+        /// Its uid; empty where nobody has seen the object itself.
         uid: String,
     },
     /// A policy.
@@ -95,6 +109,11 @@ impl Event {
             phase = phase.as_str()
         );
         Self::new(about, warning, phase.as_str(), "Plan", note)
+    }
+
+    /// A workload has come to fail under RuntimeDefault, or is known to from now on.
+    pub(crate) fn seccomp(about: Regarding, verdict: Verdict, why: String) -> Self {
+        Self::new(about, true, verdict.as_str(), "AssessSeccompDefault", why)
     }
 
     /// Enforce was tightened under Immediate although the API server warned.

@@ -60,7 +60,7 @@ impl<'a> Governed<'a> {
         let targets = match &self.policy.profile {
             Profile::Missing => return self.frozen(workloads, Reason::ProfileMissing),
             Profile::Invalid(_) => return self.frozen(workloads, Reason::ProfileInvalid),
-            Profile::Found(targets) => targets,
+            Profile::Found(targets, _) => targets,
         };
         Planned::new(self, targets, workloads).finish(workloads)
     }

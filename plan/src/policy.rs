@@ -1,11 +1,12 @@
 //! A `NamespacePolicy` with its profile, compiled once for all the namespaces it may win. No I/O.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use podfence_crd::{
-    ConflictPolicy, DeletionPolicy, LabelSelector, Loosening, NamespacePolicy, PolicyProfile,
-    Strategy, WhileViolating,
+    Assessment, ConflictPolicy, DeletionPolicy, LabelSelector, Loosening, NamespacePolicy,
+    PolicyProfile, SeccompDefault, Strategy, WhileViolating,
 };
 use podfence_podsecurity::{CheckSet, LevelVersion};
 
@@ -65,11 +66,20 @@ impl Stricter for Option<LevelVersion> {
     }
 }
 
+/// What is asked of evidence on SeccompDefault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    /// Whether policies speak of it.
+    pub is_assessed: bool,
+    /// How long a container must have been observed.
+    pub minimum: Duration,
+}
+
 /// What is known of the profile that a policy names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Profile {
     /// It is there, and this is what it says.
-    Found(Targets),
+    Found(Targets, Observation),
     /// There is no profile of that name: the namespaces stay frozen until there is.
     Missing,
     /// It cannot be read. The text says why.
@@ -88,7 +98,15 @@ impl Profile {
         if targets.evaluated().is_none() {
             return Self::Invalid("spec.podSecurity sets none of enforce, audit and warn".into());
         }
-        Self::Found(targets)
+        let SeccompDefault {
+            assessment,
+            minimum_observation,
+        } = &profile.spec.seccomp_default;
+        let observation = Observation {
+            is_assessed: *assessment == Assessment::Enabled,
+            minimum: minimum_observation.length(),
+        };
+        Self::Found(targets, observation)
     }
 }
 
@@ -238,7 +256,23 @@ impl Policy {
     pub fn is_idle(&self) -> bool {
         self.suspend
             || self.strategy == Strategy::DryRun
-            || !matches!(self.profile, Profile::Found(_))
+            || !matches!(self.profile, Profile::Found(..))
+    }
+
+    /// Whether its profile wants it to say who would fail under SeccompDefault.
+    #[must_use]
+    pub fn assesses_seccomp(&self) -> bool {
+        matches!(self.profile, Profile::Found(_, observation) if observation.is_assessed)
+    }
+
+    /// How long a container in its namespaces must have been observed; none where its profile does
+    /// not say.
+    #[must_use]
+    pub fn minimum_observation(&self) -> Option<Duration> {
+        match self.profile {
+            Profile::Found(_, observation) => Some(observation.minimum),
+            Profile::Missing | Profile::Invalid(_) => None,
+        }
     }
 
     /// Whether the policy asks for its labels to be removed where it no longer wins.

@@ -14,12 +14,13 @@ use crate::conditions::stamp;
 use crate::outcome::Outcome;
 use crate::policy::Policy;
 use crate::precedence::Unusable;
+use crate::seccomp_default::SeccompView;
 use crate::servers::Unseen;
 use crate::verdict::{Verdict, profile_conditions};
 
-/// What the list of namespaces may take, serialised. With seven messages of 1 KiB, and escapes, the
-/// whole stays below 64 KiB.
-const NAMESPACES_BYTES: usize = 44 * 1024;
+/// What the list of namespaces may take, serialised. With 20 KiB of workloads and nine messages of
+/// 1 KiB, and escapes, the whole stays below 64 KiB.
+const NAMESPACES_BYTES: usize = 26 * 1024;
 
 /// What an entry without workloads takes at most: a name of 63 characters, two pairs, two times.
 const BARE_ENTRY_BYTES: usize = 448;
@@ -48,6 +49,8 @@ pub struct PolicyView<'a> {
     pub pending: usize,
     /// What of the whole cluster cannot be seen.
     pub unseen: &'a [Unseen],
+    /// What is known of its namespaces' workloads under SeccompDefault.
+    pub seccomp: SeccompView<'a>,
     /// The status as it is now.
     pub previous: Option<&'a NamespacePolicyStatus>,
 }
@@ -59,6 +62,14 @@ impl PolicyView<'_> {
             Subject::Unusable(unusable) => unusable.generation,
         }
     }
+
+    /// Whether its profile wants it to speak of SeccompDefault.
+    fn assesses_seccomp(&self) -> bool {
+        match self.subject {
+            Subject::Policy(policy) => policy.assesses_seccomp(),
+            Subject::Unusable(_) => false,
+        }
+    }
 }
 
 /// The status that a policy should have. The caller writes it if it differs from what is there.
@@ -68,21 +79,25 @@ pub fn plan_status(view: &PolicyView<'_>) -> NamespacePolicyStatus {
     won.sort_by(|one, two| (one.1.phase, one.0).cmp(&(two.1.phase, two.0)));
     let mut lost = view.lost.to_vec();
     lost.sort_unstable();
-    let summary = summarize(&won);
+    let mut summary = summarize(&won);
+    let seccomp = view
+        .seccomp
+        .of_policy(view.assesses_seccomp(), &mut summary);
     let verdict = Verdict::new(view, &won, &lost, &summary);
+    let conditions = verdict.conditions(seccomp.conditions);
     let previous: &[Condition] = view.previous.map_or(&[], |status| &status.conditions);
     let namespaces = list_namespaces(&won);
     let truncated = won.len().saturating_sub(namespaces.len());
     NamespacePolicyStatus {
         observed_generation: view.generation(),
-        conditions: stamp(verdict.conditions(), previous, view.generation(), view.now),
+        conditions: stamp(conditions, previous, view.generation(), view.now),
         summary,
         namespaces,
         truncated: Truncated {
             namespaces: count(truncated),
-            workloads: 0,
+            workloads: seccomp.omitted,
         },
-        seccomp_default: None,
+        seccomp_default: seccomp.status,
     }
 }
 

@@ -49,12 +49,33 @@ impl<'a> Verdict<'a> {
         }
     }
 
-    pub(crate) fn conditions(&self) -> Vec<Finding> {
+    /// All conditions; `seccomp` are those that its part on SeccompDefault has found.
+    pub(crate) fn conditions(&self, seccomp: Vec<Finding>) -> Vec<Finding> {
         let mut conditions = self.ready();
         conditions.push(self.enforced());
         conditions.push(self.compliant());
+        conditions.extend(
+            seccomp
+                .into_iter()
+                .map(|finding| self.of_workloads(finding)),
+        );
         conditions.push(self.complete());
         conditions
+    }
+
+    /// What is found of workloads speaks of those of the matched namespaces. While it is not settled
+    /// which these are, only what is bad about them is said.
+    fn of_workloads(&self, finding: Finding) -> Finding {
+        if finding.is == Is::False {
+            return finding;
+        }
+        if let Some(unevaluated) = self.unevaluated(finding.kind) {
+            return unevaluated;
+        }
+        match self.nothing_matched() {
+            Some((reason, message)) => Finding::new(finding.kind, Is::True, reason, message),
+            None => finding,
+        }
     }
 
     fn obstacle(&self) -> Option<Obstacle> {
@@ -73,7 +94,7 @@ impl<'a> Verdict<'a> {
         };
         let name = &policy.profile_name;
         let (reason, message) = match &policy.profile {
-            Profile::Found(_) => return None,
+            Profile::Found(..) => return None,
             Profile::Missing => (
                 Reason::ProfileMissing,
                 format!(
@@ -333,8 +354,10 @@ impl<'a> Verdict<'a> {
 
     fn complete(&self) -> Finding {
         let kind = ConditionType::ReportComplete;
-        if let Some(unseen) = self.unseen.first() {
-            return Finding::new(kind, Is::False, unseen.reason(), self.describe_unseen());
+        let mut unseen = self.unseen.clone();
+        unseen.extend_from_slice(self.view.seccomp.unseen);
+        if let Some(first) = unseen.first() {
+            return Finding::new(kind, Is::False, first.reason(), describe_all(&unseen));
         }
         if let Some(finding) = self.unevaluated(kind) {
             return finding;
@@ -398,9 +421,14 @@ impl<'a> Verdict<'a> {
     }
 
     fn describe_unseen(&self) -> String {
-        let described: Vec<_> = self.unseen.iter().map(describe).collect();
-        list(&described, NAMED)
+        describe_all(&self.unseen)
     }
+}
+
+/// What cannot be seen, in words.
+pub(crate) fn describe_all(unseen: &[Unseen]) -> String {
+    let described: Vec<_> = unseen.iter().map(describe).collect();
+    list(&described, NAMED)
 }
 
 /// Whether a namespace has what the policy wants. An exempt one has labels without effect.

@@ -111,6 +111,15 @@ fn evaluate(object: &Object, found: &mut Found, evaluator: &Evaluator) -> CheckS
     checks
 }
 
+/// For whom a change is news.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct News {
+    /// For the plan of the namespace's labels.
+    pub plan: bool,
+    /// For the verdicts on SeccompDefault.
+    pub seccomp: bool,
+}
+
 /// Everything in one namespace that is, or makes, pods.
 #[derive(Debug, Clone, Default)]
 pub struct Workloads {
@@ -235,16 +244,26 @@ fn part(object: &Object) -> Option<Part> {
 }
 
 impl Workloads {
-    /// Takes in an object as it is now. True when that is news for a plan.
-    pub fn apply(&mut self, object: Object) -> bool {
+    /// Takes in an object as it is now, and says for whom that is news.
+    pub fn apply(&mut self, mut object: Object) -> News {
         let healed = self
             .malformed
             .remove(&(object.kind, object.meta.name.clone()))
             .is_some();
         let entries = self.entries.entry(object.kind).or_default();
         if let Some(entry) = entries.get_mut(&object.meta.name) {
-            if entry.object == object {
-                return healed;
+            // How the containers of a pod fare is nothing that labels depend on.
+            let status = object.status.take();
+            let fares_otherwise = entry.object.status != status;
+            entry.object.status = None;
+            let is_same = entry.object == object;
+            object.status = status;
+            if is_same {
+                entry.object = object;
+                return News {
+                    plan: healed,
+                    seccomp: healed || fares_otherwise,
+                };
             }
             if entry.object.template == object.template {
                 entry.object = object;
@@ -256,7 +275,10 @@ impl Workloads {
             entries.insert(object.meta.name.clone(), Entry::new(object));
         }
         self.revision += 1;
-        true
+        News {
+            plan: true,
+            seccomp: true,
+        }
     }
 
     /// Forgets an object that is gone. True when it was known.
@@ -398,6 +420,16 @@ impl Workloads {
     pub(crate) fn unevaluated(&mut self) -> Assessment {
         self.forget_departed();
         Assessment::unevaluated()
+    }
+
+    /// Pods, and the templates that count, each with the workload that it is reported as. Finished
+    /// pods are among them.
+    pub(crate) fn counted(&self) -> impl Iterator<Item = (WorkloadRef, &Object)> {
+        let objects = self.entries.values().flat_map(BTreeMap::values);
+        objects
+            .map(|entry| &entry.object)
+            .filter(|object| part(object).is_some())
+            .map(|object| (self.top(object), object))
     }
 
     fn top(&self, object: &Object) -> WorkloadRef {

@@ -11,6 +11,9 @@ mod world;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{NamespacePolicyStatus, Phase};
+use std::sync::LazyLock;
+
+use podfence_plan::seccomp_default::{Levels, Nodes, SeccompView};
 use podfence_plan::{
     Outcome, Policy, PolicyView, Profile, Servers, Subject, Unseen, Unusable, plan_profile_status,
     plan_status,
@@ -58,6 +61,20 @@ fn shown(conditions: &[Condition]) -> Vec<String> {
         .collect()
 }
 
+/// A cluster of whose workloads nothing is known: what is said of SeccompDefault has a table of its
+/// own, in `seccomp_default.rs`.
+fn nothing_of_seccomp() -> SeccompView<'static> {
+    static NO_NODES: LazyLock<Nodes> = LazyLock::new(Nodes::default);
+    SeccompView {
+        nodes: &NO_NODES,
+        namespaces: &[],
+        outside: 0,
+        levels: &|_| Levels::default(),
+        servers: None,
+        unseen: &[],
+    }
+}
+
 struct Row {
     situation: &'static str,
     subject: Result<Policy, Unusable>,
@@ -99,6 +116,7 @@ impl Row {
             lost: &self.lost,
             pending: self.pending,
             unseen: &self.unseen,
+            seccomp: nothing_of_seccomp(),
             previous: None,
         })
     }
@@ -714,6 +732,7 @@ fn view<'a>(
         lost: &[],
         pending: 0,
         unseen: &[],
+        seccomp: nothing_of_seccomp(),
         previous,
     }
 }

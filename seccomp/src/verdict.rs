@@ -260,6 +260,19 @@ impl Judgement {
         }
     }
 
+    /// What is said of a container of which nothing but its specification is known.
+    #[must_use]
+    pub fn without_profile(affected: Affected) -> Self {
+        match affected {
+            Affected::No(exempt) => Self {
+                exempt: Some(exempt),
+                ..Self::bare(Verdict::NotAffected)
+            },
+            Affected::Unknown(reason) => Self::unknown(reason),
+            Affected::Yes => Self::unknown(UnknownProfile::Runtime),
+        }
+    }
+
     fn bare(verdict: Verdict) -> Self {
         Self {
             verdict,

@@ -9,7 +9,7 @@ use crate::meta::OwnerReference;
 use crate::object::Object;
 use crate::template::Template;
 
-/// Shares templates, labels, owner references, namespaces and node names between objects.
+/// Shares templates, labels, owner references, namespaces, node names and images between objects.
 ///
 /// It keeps what some object uses and, until the next sweep, what none uses any more. It sweeps
 /// by itself when it has grown to twice what was left by the last sweep, so it holds at most
@@ -34,6 +34,9 @@ impl Interner {
         }
         if let Some(node) = &mut object.node_name {
             self.texts.share(node);
+        }
+        for run in object.status.iter_mut().flat_map(|status| &mut status.runs) {
+            self.texts.share(&mut run.image);
         }
         self.texts.share(&mut object.meta.namespace);
         for Labels(labels) in [&mut object.meta.labels, &mut object.template_labels] {

@@ -15,6 +15,7 @@ mod meta;
 mod object;
 mod owner;
 mod placement;
+mod run;
 mod security;
 mod template;
 mod volume;
@@ -29,9 +30,10 @@ pub use meta::{Meta, OwnerReference, Uid};
 pub use object::{Object, PodPhase};
 pub use owner::{OwnerKind, WorkloadRef, top_controller};
 pub use placement::{NodeSelectorTerm, Operator, Placement, Requirement, Toleration};
+pub use run::{End, PodStatus, Run, RunState};
 pub use security::{Capabilities, Profile, ProfileType, SeLinuxOptions, SecurityContext};
 pub use template::{
-    APPARMOR_ANNOTATION_PREFIX, Container, ContainerKind, SECCOMP_CONTAINER_ANNOTATION_PREFIX,
-    SECCOMP_POD_ANNOTATION, Template,
+    APPARMOR_ANNOTATION_PREFIX, Container, ContainerKind, RestartPolicy,
+    SECCOMP_CONTAINER_ANNOTATION_PREFIX, SECCOMP_POD_ANNOTATION, Template,
 };
 pub use volume::{Volume, VolumeSource, VolumeSources};

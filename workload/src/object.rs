@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::kind::Kind;
 use crate::labels::Labels;
 use crate::meta::{Meta, OwnerReference};
+use crate::run::PodStatus;
 use crate::template::Template;
 
 /// A pod, or an object that makes pods from a template.
@@ -26,6 +27,9 @@ pub struct Object {
     pub node_name: Option<Arc<str>>,
     /// Where a pod is in its life; absent for other kinds and in manifests.
     pub phase: Option<PodPhase>,
+    /// How a pod's containers are; absent for other kinds, in manifests, and before the kubelet has
+    /// said anything.
+    pub status: Option<Box<PodStatus>>,
     /// Whether a pod has succeeded or failed, or a Job is complete or failed for good.
     pub finished: bool,
     /// The replicas asked for; absent for kinds that have none.

@@ -134,6 +134,7 @@ mod tests {
             template_labels: Labels::default(),
             node_name: None,
             phase: None,
+            status: None,
             finished: false,
             replicas: None,
         }

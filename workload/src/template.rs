@@ -47,6 +47,30 @@ pub struct Template {
     pub annotations: Box<[(Box<str>, Box<str>)]>,
     /// Where the pod can run.
     pub placement: Placement,
+    /// `restartPolicy`.
+    pub restart_policy: RestartPolicy,
+}
+
+/// When a container that has ended is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum RestartPolicy {
+    /// Whatever it ended with.
+    #[default]
+    Always,
+    /// When it ended in failure.
+    OnFailure,
+    /// Not at all.
+    Never,
+}
+
+impl From<&str> for RestartPolicy {
+    fn from(text: &str) -> Self {
+        match text {
+            "OnFailure" => Self::OnFailure,
+            "Never" => Self::Never,
+            _ => Self::Always,
+        }
+    }
 }
 
 impl Template {
@@ -82,6 +106,14 @@ pub struct Container {
     pub name: Box<str>,
     /// `image`; templates may leave it out.
     pub image: Option<Box<str>>,
+    /// `command`, empty where the image's own is run.
+    pub command: Box<[Box<str>]>,
+    /// `args`.
+    pub arguments: Box<[Box<str>]>,
+    /// Whether it is an init container that goes on running beside the others: a sidecar.
+    pub is_sidecar: bool,
+    /// How long, in seconds, its probes let it take until it is ready; 0 where it has none.
+    pub startup_seconds: u32,
     /// The container's security context.
     pub security: SecurityContext,
     /// Every `ports[].hostPort` that is not zero.

@@ -45,6 +45,15 @@ impl Driver {
         for name in marks.policies {
             policy_adds.inc_by(u64::from(self.statuses.mark_policy(name, now)));
         }
+        for name in marks.seccomp {
+            self.seccomp.mark(name, now);
+        }
+        for name in marks.reports {
+            self.note_report_seen(name, now);
+        }
+        if marks.nodes {
+            self.seccomp.mark_nodes(now);
+        }
         for name in marks.profiles {
             policy_adds.inc_by(u64::from(self.statuses.mark_profile(name, now)));
         }

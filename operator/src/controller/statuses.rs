@@ -11,7 +11,8 @@ use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use kube::{Resource, ResourceExt};
 use podfence_crd::{
-    NamespacePolicy, NamespacePolicyStatus, Phase, PolicyProfile, PolicyProfileStatus,
+    NamespacePolicy, NamespacePolicyStatus, NodeReportStatus, Phase, PolicyProfile,
+    PolicyProfileStatus,
 };
 use podfence_plan::{
     FIELD_MANAGER, Outcome, PolicyView, Profile, Subject, plan_profile_status, plan_status,
@@ -43,6 +44,7 @@ const FIRST_PATIENCE: Duration = Duration::from_secs(30);
 pub(super) enum Key {
     Policy(String),
     Profile(String),
+    Report(String),
 }
 
 impl Key {
@@ -50,12 +52,13 @@ impl Key {
         match self {
             Self::Policy(_) => "NamespacePolicy",
             Self::Profile(_) => "PolicyProfile",
+            Self::Report(_) => "NodeReport",
         }
     }
 
     fn name(&self) -> &str {
         match self {
-            Self::Policy(name) | Self::Profile(name) => name,
+            Self::Policy(name) | Self::Profile(name) | Self::Report(name) => name,
         }
     }
 }
@@ -64,6 +67,7 @@ impl Key {
 pub(super) enum Sent {
     Policy(Box<NamespacePolicyStatus>),
     Profile(Box<PolicyProfileStatus>),
+    Report(Box<NodeReportStatus>),
 }
 
 /// What a status write came to.
@@ -116,6 +120,10 @@ impl Statuses {
 
     pub(super) fn mark_profile(&mut self, name: String, now: Instant) -> bool {
         self.mark(Key::Profile(name), now)
+    }
+
+    pub(super) fn mark_report(&mut self, name: String, now: Instant) -> bool {
+        self.mark(Key::Report(name), now)
     }
 
     /// Marks a policy one of whose namespaces has another outcome. Where the status waits for its
@@ -182,6 +190,7 @@ impl Driver {
             }
             match &key {
                 Key::Profile(name) => self.write_profile_status(&name.clone(), key),
+                Key::Report(name) => self.write_report_status(&name.clone(), key),
                 Key::Policy(name) => {
                     let name = name.clone();
                     let pending = pending.get_or_insert_with(|| self.pending());
@@ -266,14 +275,21 @@ impl Driver {
             Err(_) => (None, track.unread.clone()),
         };
         let won = self.outcomes.won(name);
-        let status = plan_status(&PolicyView {
-            now: wall_clock(),
-            subject,
-            won: &won,
-            lost: &self.outcomes.lost(name),
-            pending,
-            unseen: &self.unseen,
-            previous: previous.as_ref(),
+        let is_won = |namespace: &str| {
+            won.binary_search_by(|(known, _)| (*known).cmp(namespace))
+                .is_ok()
+        };
+        let status = self.with_seccomp_view(is_won, |seccomp| {
+            plan_status(&PolicyView {
+                now: wall_clock(),
+                subject,
+                won: &won,
+                lost: &self.outcomes.lost(name),
+                pending,
+                unseen: &self.unseen,
+                seccomp,
+                previous: previous.as_ref(),
+            })
         });
         self.show_phases(name, &won);
         let is_new = previous.as_ref() != Some(&status);
@@ -300,7 +316,7 @@ impl Driver {
             Ok(profile) => {
                 let problem = match Profile::read(profile) {
                     Profile::Invalid(problem) => Some(problem),
-                    Profile::Found(_) | Profile::Missing => None,
+                    Profile::Found(..) | Profile::Missing => None,
                 };
                 let generation = profile.metadata.generation.unwrap_or_default();
                 (generation, problem, profile.status.clone(), profile.uid())
@@ -325,7 +341,7 @@ impl Driver {
         self.send_status::<PolicyProfile>(key, Sent::Profile(Box::new(status)), is_new, body);
     }
 
-    fn send_status<K: Resource<DynamicType = ()>>(
+    pub(super) fn send_status<K: Resource<DynamicType = ()>>(
         &mut self,
         key: Key,
         sent: Sent,
@@ -389,6 +405,7 @@ impl Driver {
                 Some(policy) => policy.status = Some(*status),
                 None => track.unread = Some(*status),
             },
+            Sent::Report(status) => self.note_report_status(key.name(), *status),
             Sent::Profile(status) => {
                 if let Some(profile) = self.index.profile_mut(key.name()) {
                     profile.status = Some(*status);
@@ -398,7 +415,7 @@ impl Driver {
     }
 
     /// Forgets an object that is gone.
-    fn forget_status(&mut self, key: &Key) {
+    pub(super) fn forget_status(&mut self, key: &Key) {
         self.show_conditions(key, &[]);
         if let Key::Policy(name) = key {
             self.show_phases(name, &[]);
@@ -408,7 +425,7 @@ impl Driver {
         self.statuses.queue.forget(key);
     }
 
-    fn show_conditions(&mut self, key: &Key, conditions: &[Condition]) {
+    pub(super) fn show_conditions(&mut self, key: &Key, conditions: &[Condition]) {
         let Some(track) = self.statuses.tracks.get_mut(key) else {
             return;
         };
@@ -446,7 +463,7 @@ impl Driver {
 
 /// The body of an apply of the whole status. With the uid, an object that was created anew meanwhile
 /// does not get the status of the old one.
-fn body<K: Resource<DynamicType = ()>>(
+pub(super) fn body<K: Resource<DynamicType = ()>>(
     name: &str,
     uid: Option<String>,
     status: &impl Serialize,

@@ -92,13 +92,19 @@ impl Health {
         false
     }
 
-    /// Whether everything was listed once, or is known not to be to be had. Until then an empty
-    /// index looks like an empty cluster, and nothing is planned.
+    /// Whether everything that labels depend on was listed once, or is known not to be to be had.
+    /// Until then an empty index looks like an empty cluster, and nothing is planned.
     #[must_use]
     pub fn is_settled(&self, now: Instant) -> bool {
-        self.watches
-            .iter()
-            .all(|(source, watch)| watch.listed || watch.has_failed(*source, now))
+        let mut watches = self.watches.iter();
+        watches.all(|(source, watch)| !source.decides_labels() || watch.is_settled(*source, now))
+    }
+
+    /// The same for all that statuses depend on.
+    #[must_use]
+    pub fn is_all_settled(&self, now: Instant) -> bool {
+        let mut watches = self.watches.iter();
+        watches.all(|(source, watch)| watch.is_settled(*source, now))
     }
 
     /// Whether a list of this resource was ever complete.
@@ -110,8 +116,7 @@ impl Health {
     /// The resources that are awaited, for people.
     #[must_use]
     pub fn awaited(&self, now: Instant) -> Vec<Source> {
-        let waits =
-            |(source, watch): &(&Source, &Watch)| !watch.listed && !watch.has_failed(**source, now);
+        let waits = |(source, watch): &(&Source, &Watch)| !watch.is_settled(**source, now);
         self.watches
             .iter()
             .filter(waits)
@@ -119,12 +124,23 @@ impl Health {
             .collect()
     }
 
-    /// What must be known and is not, sorted.
+    /// What must be known for labels and is not, sorted.
     #[must_use]
     pub fn unseen(&self, now: Instant) -> Vec<Unseen> {
+        self.unseen_among(Source::decides_labels, now)
+    }
+
+    /// What must be known for the verdicts on SeccompDefault beside that, and is not, sorted.
+    #[must_use]
+    pub fn unseen_of_seccomp(&self, now: Instant) -> Vec<Unseen> {
+        self.unseen_among(|source| !source.decides_labels(), now)
+    }
+
+    fn unseen_among(&self, of: fn(Source) -> bool, now: Instant) -> Vec<Unseen> {
         let mut unseen: Vec<_> = self
             .watches
             .iter()
+            .filter(|(source, _)| of(**source))
             .filter_map(|(source, watch)| watch.unseen(*source, now))
             .collect();
         unseen.sort();
@@ -152,6 +168,10 @@ impl Watch {
 
     fn cause(&self) -> Option<Cause> {
         self.failure.as_ref().map(|failure| failure.cause)
+    }
+
+    fn is_settled(&self, source: Source, now: Instant) -> bool {
+        self.listed || self.has_failed(source, now)
     }
 
     /// Whether to go on without it.

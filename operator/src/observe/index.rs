@@ -7,12 +7,13 @@ use std::sync::Arc;
 
 use podfence_crd::{NamespacePolicy, PolicyProfile};
 use podfence_plan::{
-    Context, Ledger, Memory, Namespace, NamespacePlan, Policies, Policy, Servers, Unseen,
+    Context, Ledger, Memory, Namespace, NamespacePlan, News, Policies, Policy, Servers, Unseen,
     Workloads, plan_namespace,
 };
 use podfence_workload::{Interner, Kind, Object};
 
 use super::compiled::{self, Kept};
+use super::ground::Ground;
 use super::source::{Malformed, Observed, Source};
 
 /// An object by its namespace, empty where it has none, and its name.
@@ -27,13 +28,32 @@ pub struct Marks {
     pub policies: BTreeSet<String>,
     /// Profiles whose status to compute.
     pub profiles: BTreeSet<String>,
+    /// Namespaces whose workloads to judge.
+    pub seccomp: BTreeSet<Arc<str>>,
+    /// Reports of nodes whose status to compute.
+    pub reports: BTreeSet<String>,
+    /// Nodes, or what agents say of them, have changed.
+    pub nodes: bool,
 }
 
 impl Marks {
     /// Whether there is nothing to look at.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.namespaces.is_empty() && self.policies.is_empty() && self.profiles.is_empty()
+        let Self {
+            namespaces,
+            policies,
+            profiles,
+            seccomp,
+            reports,
+            nodes,
+        } = self;
+        namespaces.is_empty()
+            && policies.is_empty()
+            && profiles.is_empty()
+            && seccomp.is_empty()
+            && reports.is_empty()
+            && !nodes
     }
 }
 
@@ -73,15 +93,17 @@ pub struct Index {
     /// Policies or profiles changed since `compiled`.
     stale: bool,
     interner: Interner,
+    ground: Ground,
     /// The objects named so far by the lists that are under way, where something was known before.
     listing: HashMap<Source, HashSet<Named>>,
     marks: Marks,
 }
 
 impl Index {
-    /// An empty index. No policy touches `own_namespace` unless it asks for system namespaces.
+    /// An empty index. No policy touches `own_namespace` unless it asks for system namespaces; the
+    /// agents' pods are in `agent_namespace`.
     #[must_use]
-    pub fn new(own_namespace: String) -> Self {
+    pub fn new(own_namespace: String, agent_namespace: String) -> Self {
         Self {
             own_namespace,
             namespaces: HashMap::new(),
@@ -91,6 +113,7 @@ impl Index {
             compiled: Policies::default(),
             stale: false,
             interner: Interner::default(),
+            ground: Ground::new(agent_namespace),
             listing: HashMap::new(),
             marks: Marks::default(),
         }
@@ -114,6 +137,29 @@ impl Index {
                 self.marks.profiles.insert(name.clone());
                 self.profiles.insert(name, kept);
                 self.stale = true;
+                // It may ask for more evidence, or for less.
+                self.marks.seccomp.extend(self.namespaces.keys().cloned());
+            }
+            Observed::Node(kept) => {
+                let name = name_of(&kept, |node| Some(&node.name));
+                self.list(Source::Nodes, "", &name);
+                self.marks.nodes |= self.ground.apply_node(name, kept);
+            }
+            Observed::Report(kept) => {
+                let name = name_of(&kept, |report| report.metadata.name.as_deref());
+                self.list(Source::Reports, "", &name);
+                self.marks.reports.insert(name.clone());
+                self.marks.nodes |= self.ground.apply_report(name, kept);
+            }
+            Observed::Record(kept) => {
+                let name = name_of(&kept, |record| record.metadata.name.as_deref());
+                let namespace = match &kept {
+                    Ok(record) => record.metadata.namespace.clone().unwrap_or_default(),
+                    Err(malformed) => malformed.namespace.clone(),
+                };
+                let namespace = self.list(Source::Records, &namespace, &name);
+                self.marks.seccomp.insert(Arc::clone(&namespace));
+                self.ground.apply_record(namespace, name, kept);
             }
             Observed::Workload(kind, Ok(object)) => self.apply_workload(kind, *object),
             Observed::Workload(kind, Err(malformed)) => {
@@ -126,6 +172,7 @@ impl Index {
                 let namespace = self.list(Source::Workloads(kind), &namespace, &name);
                 let entry = self.namespaces.entry(Arc::clone(&namespace)).or_default();
                 if entry.workloads.malformed(kind, &name, error) {
+                    self.marks.seccomp.insert(Arc::clone(&namespace));
                     self.marks.namespaces.insert(namespace);
                 }
             }
@@ -143,6 +190,16 @@ impl Index {
             Source::Profiles => {
                 self.stale |= self.profiles.remove(name).is_some();
                 self.marks.profiles.insert(name.to_owned());
+            }
+            Source::Nodes => self.marks.nodes |= self.ground.delete_node(name),
+            Source::Reports => {
+                self.marks.nodes |= self.ground.delete_report(name);
+                self.marks.reports.insert(name.to_owned());
+            }
+            Source::Records => {
+                if self.ground.delete_record(namespace, name) {
+                    self.marks.seccomp.insert(Arc::from(namespace));
+                }
             }
             Source::Workloads(kind) => self.delete_workload(kind, namespace, name),
         }
@@ -181,6 +238,15 @@ impl Index {
             }
             Source::Policies => self.policies.keys().for_each(|name| look(&nowhere, name)),
             Source::Profiles => self.profiles.keys().for_each(|name| look(&nowhere, name)),
+            Source::Nodes => {
+                let nodes = self.ground.node_names();
+                nodes.for_each(|name| look(&nowhere, name));
+            }
+            Source::Reports => self.ground.reports().for_each(|name| look(&nowhere, name)),
+            Source::Records => {
+                let records = self.ground.record_names();
+                records.for_each(|(namespace, name)| look(namespace, name));
+            }
             Source::Workloads(kind) => {
                 for (namespace, entry) in &self.namespaces {
                     entry
@@ -214,6 +280,20 @@ impl Index {
             .extend(known.map(|(name, _)| Arc::clone(name)));
         self.marks.policies.extend(self.policies.keys().cloned());
         self.marks.profiles.extend(self.profiles.keys().cloned());
+        self.marks.seccomp.extend(self.namespaces.keys().cloned());
+        self.marks.reports.extend(self.ground.reports().cloned());
+        self.marks.nodes = true;
+    }
+
+    /// Nodes, reports and records.
+    #[must_use]
+    pub fn ground(&self) -> &Ground {
+        &self.ground
+    }
+
+    /// The same, to note what was written.
+    pub fn ground_mut(&mut self) -> &mut Ground {
+        &mut self.ground
     }
 
     /// Plans a namespace; `None` when it is gone.
@@ -332,6 +412,10 @@ impl Index {
             Source::Profiles,
             self.profiles.values().filter(|kept| kept.is_err()).count(),
         );
+        let [nodes, reports, records] = self.ground.unreadable();
+        count(Source::Nodes, nodes);
+        count(Source::Reports, reports);
+        count(Source::Records, records);
         for entry in self.namespaces.values() {
             for (kind, _, _) in entry.workloads.malformed_objects() {
                 count(Source::Workloads(kind), 1);
@@ -388,18 +472,31 @@ impl Index {
         self.interner.share(&mut object);
         let namespace = Arc::clone(&object.meta.namespace);
         self.list_shared(Source::Workloads(kind), &namespace, &object.meta.name);
+        if kind == Kind::Pod {
+            let name = &object.meta.name;
+            self.marks.nodes |= self.ground.note_pod(&namespace, name, Some(&object));
+        }
         let entry = self.namespaces.entry(Arc::clone(&namespace)).or_default();
-        if entry.workloads.apply(object) {
+        let News { plan, seccomp } = entry.workloads.apply(object);
+        if seccomp {
+            self.marks.seccomp.insert(Arc::clone(&namespace));
+        }
+        if plan {
             self.marks.namespaces.insert(namespace);
         }
     }
 
     fn delete_workload(&mut self, kind: Kind, namespace: &str, name: &str) {
+        if kind == Kind::Pod {
+            self.marks.nodes |= self.ground.note_pod(namespace, name, None);
+        }
         let Some(entry) = self.namespaces.get_mut(namespace) else {
             return;
         };
         if entry.workloads.delete(kind, name) {
-            self.marks.namespaces.insert(Arc::from(namespace));
+            let namespace: Arc<str> = Arc::from(namespace);
+            self.marks.seccomp.insert(Arc::clone(&namespace));
+            self.marks.namespaces.insert(namespace);
         }
         if entry.namespace.is_none() && !holds_any(&entry.workloads) {
             self.namespaces.remove(namespace);
@@ -439,6 +536,9 @@ impl Index {
             }
             Source::Policies => !self.policies.is_empty(),
             Source::Profiles => !self.profiles.is_empty(),
+            Source::Nodes => self.ground.node_names().next().is_some(),
+            Source::Reports => self.ground.reports().next().is_some(),
+            Source::Records => self.ground.record_names().next().is_some(),
             Source::Workloads(kind) => self
                 .namespaces
                 .values()
@@ -536,7 +636,7 @@ mod tests {
 
     /// Two namespaces, two policies, and nothing marked any more.
     fn index() -> Index {
-        let mut index = Index::new("podfence-system".to_owned());
+        let mut index = Index::new("podfence-system".to_owned(), "podfence-agent".to_owned());
         for (source, object) in [
             (Source::Namespaces, namespace("shop", "1", "apps")),
             (Source::Namespaces, namespace("lake", "1", "data")),

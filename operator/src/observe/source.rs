@@ -1,9 +1,10 @@
-//! What is watched: twelve resources, and what each object is decoded into. No I/O.
+//! What is watched: fifteen resources, and what each object is decoded into. No I/O.
 
 use kube::Resource;
 use kube::api::ApiResource;
-use podfence_crd::{NamespacePolicy, PolicyProfile};
+use podfence_crd::{NamespacePolicy, NodeReport, PolicyProfile, SyscallRecord};
 use podfence_plan::Namespace;
+use podfence_plan::seccomp_default::Node;
 use podfence_workload::{Defaulting, Kind, Object};
 use serde::de::DeserializeOwned;
 
@@ -18,6 +19,12 @@ pub enum Source {
     Policies,
     /// Our profiles.
     Profiles,
+    /// Nodes.
+    Nodes,
+    /// What agents report of nodes.
+    Reports,
+    /// What was recorded of calls.
+    Records,
     /// One of the nine kinds that are, or make, pods.
     Workloads(Kind),
 }
@@ -25,9 +32,16 @@ pub enum Source {
 impl Source {
     /// All of them.
     pub fn all() -> impl Iterator<Item = Self> {
-        [Self::Namespaces, Self::Policies, Self::Profiles]
-            .into_iter()
-            .chain(Kind::ALL.into_iter().map(Self::Workloads))
+        [
+            Self::Namespaces,
+            Self::Policies,
+            Self::Profiles,
+            Self::Nodes,
+            Self::Reports,
+            Self::Records,
+        ]
+        .into_iter()
+        .chain(Kind::ALL.into_iter().map(Self::Workloads))
     }
 
     /// The kind of its objects.
@@ -37,6 +51,9 @@ impl Source {
             Self::Namespaces => "Namespace",
             Self::Policies => "NamespacePolicy",
             Self::Profiles => "PolicyProfile",
+            Self::Nodes => "Node",
+            Self::Reports => "NodeReport",
+            Self::Records => "SyscallRecord",
             Self::Workloads(kind) => kind.as_str(),
         }
     }
@@ -63,6 +80,15 @@ impl Source {
                 kind: "Namespace".to_owned(),
                 plural: "namespaces".to_owned(),
             },
+            Self::Nodes => ApiResource {
+                group: String::new(),
+                version: "v1".to_owned(),
+                api_version: "v1".to_owned(),
+                kind: "Node".to_owned(),
+                plural: "nodes".to_owned(),
+            },
+            Self::Reports => ApiResource::erase::<NodeReport>(&()),
+            Self::Records => ApiResource::erase::<SyscallRecord>(&()),
             Self::Policies => ApiResource::erase::<NamespacePolicy>(&()),
             Self::Profiles => ApiResource::erase::<PolicyProfile>(&()),
             Self::Workloads(kind) => ApiResource {
@@ -84,7 +110,17 @@ impl Source {
     /// Whether it is defined by us, so that it may not be there yet.
     #[must_use]
     pub const fn is_ours(self) -> bool {
-        matches!(self, Self::Policies | Self::Profiles)
+        matches!(
+            self,
+            Self::Policies | Self::Profiles | Self::Reports | Self::Records
+        )
+    }
+
+    /// Whether labels depend on it. Of the others only the verdicts on SeccompDefault are made, and
+    /// labels do not wait for them.
+    #[must_use]
+    pub const fn decides_labels(self) -> bool {
+        !matches!(self, Self::Nodes | Self::Reports | Self::Records)
     }
 
     /// Decodes an object.
@@ -94,6 +130,9 @@ impl Source {
             Self::Namespaces => Observed::Namespace(decode(object)),
             Self::Policies => Observed::Policy(decode(object)),
             Self::Profiles => Observed::Profile(decode(object)),
+            Self::Nodes => Observed::Node(decode(object)),
+            Self::Reports => Observed::Report(decode(object)),
+            Self::Records => Observed::Record(decode(object)),
             Self::Workloads(kind) => Observed::Workload(kind, decode_workload(kind, object)),
         }
     }
@@ -121,6 +160,12 @@ pub enum Observed {
     Policy(Result<Box<NamespacePolicy>, Malformed>),
     /// A profile.
     Profile(Result<Box<PolicyProfile>, Malformed>),
+    /// A node.
+    Node(Result<Box<Node>, Malformed>),
+    /// What an agent reports of a node.
+    Report(Result<Box<NodeReport>, Malformed>),
+    /// What was recorded of calls.
+    Record(Result<Box<SyscallRecord>, Malformed>),
     /// A pod, or what makes pods.
     Workload(Kind, Result<Box<Object>, Malformed>),
 }
@@ -133,6 +178,9 @@ impl Observed {
             Self::Namespace(Err(malformed))
             | Self::Policy(Err(malformed))
             | Self::Profile(Err(malformed))
+            | Self::Node(Err(malformed))
+            | Self::Report(Err(malformed))
+            | Self::Record(Err(malformed))
             | Self::Workload(_, Err(malformed)) => Some(malformed),
             _ => None,
         }
@@ -145,6 +193,9 @@ impl Observed {
             Self::Namespace(_) => Source::Namespaces.kind(),
             Self::Policy(_) => Source::Policies.kind(),
             Self::Profile(_) => Source::Profiles.kind(),
+            Self::Node(_) => Source::Nodes.kind(),
+            Self::Report(_) => Source::Reports.kind(),
+            Self::Record(_) => Source::Records.kind(),
             Self::Workload(kind, _) => kind.as_str(),
         }
     }

@@ -23,7 +23,7 @@ use super::source::{Observed, Source};
 use crate::backoff::Backoff;
 
 /// Objects in one page of a list. A page is in memory three times over while it is decoded, for
-/// twelve resources at once, and a pod is about 5 kB: 250 of them keep that within a few megabytes
+/// fifteen resources at once, and a pod is about 5 kB: 250 of them keep that within a few megabytes
 /// and still list 10,000 pods in 40 requests.
 const PAGE_SIZE: u32 = 250;
 

@@ -31,6 +31,10 @@ pub const NAMESPACES: &str = "/api/v1/namespaces";
 pub const PODS: &str = "/api/v1/pods";
 pub const POLICIES: &str = "/apis/podfence.dev/v1alpha1/namespacepolicies";
 pub const PROFILES: &str = "/apis/podfence.dev/v1alpha1/policyprofiles";
+/// The path of reports of nodes.
+const REPORTS: &str = "/apis/podfence.dev/v1alpha1/nodereports";
+/// The path of records.
+const RECORDS: &str = "/apis/podfence.dev/v1alpha1/syscallrecords";
 pub const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/podfence-system/leases";
 pub const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -487,7 +491,7 @@ impl tower::Service<Request<Body>> for FakeService {
 }
 
 fn is_collection(path: &str) -> bool {
-    [NAMESPACES, POLICIES, PROFILES].contains(&path)
+    [NAMESPACES, POLICIES, PROFILES, REPORTS, RECORDS].contains(&path)
         || !path.contains("/namespaces/")
             && !path.starts_with(NAMESPACES)
             && !path.starts_with(CRDS)

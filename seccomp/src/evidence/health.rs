@@ -72,6 +72,17 @@ pub(crate) enum Fared {
 pub(crate) const CRASH_LOOP: u32 = 2;
 
 impl Health {
+    /// Whether a run that was seen for this time went well; none where it is too early to say.
+    /// `settling` is how long it must have been ready for that.
+    #[must_use]
+    pub fn fares(&self, seen: Span, settling: Duration) -> Option<bool> {
+        match self.fared(seen, settling) {
+            Fared::Well(_) => Some(true),
+            Fared::Badly(_) => Some(false),
+            Fared::TooEarly => None,
+        }
+    }
+
     /// What a run says that was seen for this time.
     pub(crate) fn fared(&self, seen: Span, settling: Duration) -> Fared {
         let failures = self.failed_ends();

@@ -10,8 +10,9 @@ use crate::labels::Labels;
 use crate::meta::{Meta, OwnerReference};
 use crate::object::{Object, PodPhase};
 use crate::placement::{Placement, Toleration};
+use crate::run::{End, PodStatus, Run, RunState};
 use crate::security::{Capabilities, Profile, ProfileType, SeLinuxOptions, SecurityContext};
-use crate::template::{Container, ContainerKind, Template};
+use crate::template::{Container, ContainerKind, RestartPolicy, Template};
 use crate::volume::{Volume, VolumeSource, VolumeSources};
 
 impl wire::Pod {
@@ -23,7 +24,7 @@ impl wire::Pod {
         } = self;
         let (meta, annotations) = metadata.unwrap_or_default().split();
         let spec = spec.ok_or_else(|| DecodeError::field("spec", "missing"))?;
-        let phase = status.and_then(|status| status.phase);
+        let phase = status.as_ref().and_then(|status| status.phase);
         let (template, node_name) = template(spec, annotations, defaulting, "spec", Kind::Pod)?;
         Ok(Object {
             kind: Kind::Pod,
@@ -32,6 +33,7 @@ impl wire::Pod {
             template_labels: Labels::default(),
             node_name,
             phase,
+            status: status.and_then(wire::PodStatus::into_runs).map(Box::new),
             finished: phase.is_some_and(PodPhase::is_finished),
             replicas: None,
         })
@@ -113,6 +115,7 @@ fn from_template(
         template_labels: Labels::default(),
         node_name: None,
         phase: None,
+        status: None,
         finished: false,
         replicas: None,
     };
@@ -214,6 +217,7 @@ fn template(
         node_selector,
         affinity,
         tolerations,
+        restart_policy,
     } = spec;
     let node_name = node_name.filter(|name| !name.is_empty());
     let bound_to = node_name.as_deref().filter(|_| kind == Kind::Pod);
@@ -259,6 +263,7 @@ fn template(
                 .map(Toleration::from)
                 .collect(),
         },
+        restart_policy: restart_policy.unwrap_or_default(),
     };
     Ok((template, node_name))
 }
@@ -316,6 +321,9 @@ impl wire::Container {
         let Self {
             name,
             image,
+            command,
+            arguments,
+            restart_policy,
             ports,
             security,
             liveness,
@@ -327,10 +335,20 @@ impl wire::Container {
             post_start,
             pre_stop,
         } = lifecycle.unwrap_or_default();
-        let hosts = [liveness, readiness, startup, post_start, pre_stop]
+        let startup_seconds = startup
+            .as_ref()
+            .or(readiness.as_ref())
+            .map_or(0, wire::Probe::seconds);
+        let probes = [liveness, readiness, startup]
             .into_iter()
             .flatten()
-            .flat_map(|wire::Handler { http, tcp }| [http, tcp])
+            .flat_map(|probe| [probe.http, probe.tcp]);
+        let handlers = [post_start, pre_stop]
+            .into_iter()
+            .flatten()
+            .flat_map(|wire::Handler { http, tcp }| [http, tcp]);
+        let hosts = probes
+            .chain(handlers)
             .filter_map(|destination| destination?.host)
             .filter(|host| !host.is_empty())
             .collect();
@@ -344,9 +362,104 @@ impl wire::Container {
             kind,
             name: name.unwrap_or_default(),
             image,
+            command: command.unwrap_or_default(),
+            arguments: arguments.unwrap_or_default(),
+            is_sidecar: kind == ContainerKind::Init
+                && restart_policy == Some(RestartPolicy::Always),
+            startup_seconds,
             security: security.unwrap_or_default().into(),
             host_ports,
             probe_hosts: hosts,
+        }
+    }
+}
+
+impl wire::Probe {
+    /// How long it lets a container take, with the defaults of the API for what it leaves out.
+    fn seconds(&self) -> u32 {
+        let or = |value: Option<i32>, default| u32::try_from(value.unwrap_or(default)).unwrap_or(0);
+        let tries = or(self.failures, 3).saturating_mul(or(self.period, 10));
+        or(self.initial_delay, 0).saturating_add(tries)
+    }
+}
+
+impl wire::PodStatus {
+    /// How the containers are; none where nothing is said of any.
+    fn into_runs(self) -> Option<PodStatus> {
+        let Self {
+            phase: _,
+            conditions,
+            init_containers,
+            containers,
+        } = self;
+        let statuses = [init_containers, containers].into_iter().flatten();
+        let runs: Box<[Run]> = statuses.flatten().map(Run::from).collect();
+        let ready = conditions
+            .unwrap_or_default()
+            .into_iter()
+            .find(|condition| condition.condition_type.as_deref() == Some("ContainersReady"))
+            .filter(|condition| condition.status.as_deref() == Some("True"));
+        (!runs.is_empty()).then(|| PodStatus {
+            runs,
+            ready_since: ready.and_then(|condition| condition.since?.0),
+        })
+    }
+}
+
+impl From<wire::ContainerStatus> for Run {
+    fn from(status: wire::ContainerStatus) -> Self {
+        let wire::ContainerStatus {
+            name,
+            image,
+            id,
+            restarts,
+            ready,
+            state,
+            last_state,
+        } = status;
+        let wire::ContainerState {
+            waiting,
+            running,
+            terminated,
+        } = state.unwrap_or_default();
+        let state = if let Some(terminated) = terminated {
+            RunState::Ended(terminated.into())
+        } else if let Some(running) = running {
+            RunState::Running {
+                since: running.since.and_then(|time| time.0),
+            }
+        } else {
+            RunState::Waiting {
+                reason: waiting
+                    .and_then(|waiting| waiting.reason)
+                    .unwrap_or_default(),
+            }
+        };
+        Self {
+            container: name.unwrap_or_default(),
+            image: image.unwrap_or_default(),
+            id: id.unwrap_or_default(),
+            restarts: u32::try_from(restarts.unwrap_or_default()).unwrap_or_default(),
+            ready: ready.unwrap_or_default(),
+            state,
+            last_end: last_state.and_then(|state| state.terminated).map(End::from),
+        }
+    }
+}
+
+impl From<wire::Terminated> for End {
+    fn from(terminated: wire::Terminated) -> Self {
+        let wire::Terminated {
+            code,
+            reason,
+            started,
+            finished,
+        } = terminated;
+        Self {
+            code: code.unwrap_or_default(),
+            reason: reason.unwrap_or_default(),
+            started: started.and_then(|time| time.0),
+            finished: finished.and_then(|time| time.0),
         }
     }
 }

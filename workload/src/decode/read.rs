@@ -16,6 +16,7 @@ use crate::meta::Uid;
 use crate::object::PodPhase;
 use crate::placement::Operator;
 use crate::security::ProfileType;
+use crate::template::RestartPolicy;
 
 /// A value that is read from exactly one type of the format.
 pub(super) trait Read<'de>: Sized {
@@ -118,7 +119,28 @@ macro_rules! read_from_text {
     )*};
 }
 
-read_from_text!(Box<str>, Arc<str>, Uid, PodPhase, ProfileType, Operator);
+read_from_text!(
+    Box<str>,
+    Arc<str>,
+    Uid,
+    PodPhase,
+    ProfileType,
+    Operator,
+    RestartPolicy,
+    Time
+);
+
+/// A time in seconds since 1970; none where the text is no time. Statuses have times, and a status
+/// that cannot be read must not make the pod unreadable.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Time(pub(super) Option<i64>);
+
+impl From<&str> for Time {
+    fn from(text: &str) -> Self {
+        let time: Result<jiff::Timestamp, _> = text.parse();
+        Self(time.ok().map(jiff::Timestamp::as_second))
+    }
+}
 
 impl<'de> Read<'de> for bool {
     fn read<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
-use super::read::{Anything, Nullable, Present, ProfileAnnotations, Read, Text};
+use super::read::{Anything, Nullable, Present, ProfileAnnotations, Read, Text, Time};
 use super::record::record;
 use crate::capability::CapabilitySet;
 use crate::labels::Labels;
@@ -13,6 +13,7 @@ use crate::meta::Uid;
 use crate::object::PodPhase;
 use crate::placement::Operator;
 use crate::security::ProfileType;
+use crate::template::RestartPolicy;
 use crate::volume::{VolumeSource, VolumeSources};
 
 /// `apiVersion` and `kind` of a manifest, to find out what it is before decoding it.
@@ -52,6 +53,58 @@ record! {
 record! {
     struct PodStatus {
         phase: PodPhase = "phase",
+        conditions: Box<[PodCondition]> = "conditions",
+        init_containers: Box<[ContainerStatus]> = "initContainerStatuses",
+        containers: Box<[ContainerStatus]> = "containerStatuses",
+    }
+}
+
+record! {
+    struct PodCondition {
+        condition_type: Box<str> = "type",
+        status: Box<str> = "status",
+        since: Time = "lastTransitionTime",
+    }
+}
+
+record! {
+    struct ContainerStatus {
+        name: Box<str> = "name",
+        image: Arc<str> = "imageID",
+        id: Box<str> = "containerID",
+        restarts: i32 = "restartCount",
+        ready: bool = "ready",
+        state: ContainerState = "state",
+        last_state: ContainerState = "lastState",
+    }
+}
+
+record! {
+    struct ContainerState {
+        waiting: Waiting = "waiting",
+        running: Running = "running",
+        terminated: Terminated = "terminated",
+    }
+}
+
+record! {
+    struct Waiting {
+        reason: Box<str> = "reason",
+    }
+}
+
+record! {
+    struct Running {
+        since: Time = "startedAt",
+    }
+}
+
+record! {
+    struct Terminated {
+        code: i32 = "exitCode",
+        reason: Box<str> = "reason",
+        started: Time = "startedAt",
+        finished: Time = "finishedAt",
     }
 }
 
@@ -177,6 +230,7 @@ record! {
         node_selector: Labels = "nodeSelector",
         affinity: Affinity = "affinity",
         tolerations: Box<[Toleration]> = "tolerations",
+        restart_policy: RestartPolicy = "restartPolicy",
     }
 }
 
@@ -232,11 +286,14 @@ record! {
     struct Container {
         name: Box<str> = "name",
         image: Box<str> = "image",
+        command: Box<[Box<str>]> = "command",
+        arguments: Box<[Box<str>]> = "args",
+        restart_policy: RestartPolicy = "restartPolicy",
         ports: Box<[Port]> = "ports",
         security: SecurityContext = "securityContext",
-        liveness: Handler = "livenessProbe",
-        readiness: Handler = "readinessProbe",
-        startup: Handler = "startupProbe",
+        liveness: Probe = "livenessProbe",
+        readiness: Probe = "readinessProbe",
+        startup: Probe = "startupProbe",
         lifecycle: Lifecycle = "lifecycle",
     }
 }
@@ -255,7 +312,17 @@ record! {
 }
 
 record! {
-    /// A probe or a lifecycle handler.
+    struct Probe {
+        http: Destination = "httpGet",
+        tcp: Destination = "tcpSocket",
+        initial_delay: i32 = "initialDelaySeconds",
+        period: i32 = "periodSeconds",
+        failures: i32 = "failureThreshold",
+    }
+}
+
+record! {
+    /// A lifecycle handler.
     struct Handler {
         http: Destination = "httpGet",
         tcp: Destination = "tcpSocket",

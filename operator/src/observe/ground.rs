@@ -1,0 +1,257 @@
+//! What the verdicts on SeccompDefault are made from beside the workloads: nodes, what their agents
+//! report, what was recorded of calls. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use podfence_crd::{NodeReport, SyscallRecord};
+use podfence_plan::seccomp_default::{Node, Recorded};
+use podfence_workload::{Kind, Object, OwnerKind, WorkloadRef};
+
+use super::compiled::Kept;
+
+/// The label of an agent's pod, and its value.
+const AGENT: (&str, &str) = ("app.kubernetes.io/name", "podfence-agent");
+
+/// What is known beside the workloads.
+#[derive(Debug, Default)]
+pub struct Ground {
+    agent_namespace: String,
+    nodes: BTreeMap<String, Kept<Node>>,
+    reports: BTreeMap<String, Kept<NodeReport>>,
+    /// By namespace, and by the record's name.
+    records: HashMap<Arc<str>, BTreeMap<String, Record>>,
+    /// The node of each agent's pod that is ready, by the pod's name.
+    agents: BTreeMap<Box<str>, Arc<str>>,
+}
+
+/// A record as it is used.
+#[derive(Debug)]
+enum Record {
+    Read {
+        workload: WorkloadRef,
+        recorded: Recorded,
+        /// What in it could not be read.
+        malformed: Vec<String>,
+    },
+    Unreadable(String),
+}
+
+impl Ground {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(agent_namespace: String) -> Self {
+        Self {
+            agent_namespace,
+            ..Self::default()
+        }
+    }
+
+    /// Takes in a node. True when that is news.
+    pub fn apply_node(&mut self, name: String, kept: Kept<Node>) -> bool {
+        let old = self.nodes.get(&name);
+        let is_same = matches!((old, &kept), (Some(Ok(old)), Ok(new)) if old == new);
+        self.nodes.insert(name, kept);
+        !is_same
+    }
+
+    /// Takes in a report. True when an agent has something new to say.
+    pub fn apply_report(&mut self, name: String, kept: Kept<NodeReport>) -> bool {
+        let old = self.reports.get(&name);
+        let is_same = matches!((old, &kept), (Some(Ok(old)), Ok(new)) if old.spec == new.spec);
+        self.reports.insert(name, kept);
+        !is_same
+    }
+
+    /// Takes in a record.
+    pub fn apply_record(&mut self, namespace: Arc<str>, name: String, kept: Kept<SyscallRecord>) {
+        let record = match kept {
+            Ok(record) => Record::read(&record),
+            Err(malformed) => Record::Unreadable(malformed.error),
+        };
+        self.records
+            .entry(namespace)
+            .or_default()
+            .insert(name, record);
+    }
+
+    /// Notes an agent's pod that comes, goes, or becomes ready. True when that is news.
+    pub fn note_pod(&mut self, namespace: &str, name: &str, pod: Option<&Object>) -> bool {
+        if namespace != self.agent_namespace {
+            return false;
+        }
+        let is_agent = |pod: &&Object| {
+            let (key, value) = AGENT;
+            pod.meta.labels.get(key) == Some(value) && !pod.meta.deleting && !pod.finished
+        };
+        let is_ready = |pod: &&Object| {
+            let status = pod.status.as_ref();
+            status.is_some_and(|status| status.ready_since.is_some())
+        };
+        let ready = pod.filter(is_agent).filter(is_ready);
+        match ready.and_then(|pod| pod.node_name.clone()) {
+            Some(node) => self.agents.insert(name.into(), Arc::clone(&node)) != Some(node),
+            None => self.agents.remove(name).is_some(),
+        }
+    }
+
+    /// Forgets a node. True when it was known.
+    pub fn delete_node(&mut self, name: &str) -> bool {
+        self.nodes.remove(name).is_some()
+    }
+
+    /// Forgets a report. True when it was known.
+    pub fn delete_report(&mut self, name: &str) -> bool {
+        self.reports.remove(name).is_some()
+    }
+
+    /// Forgets a record. True when it was known.
+    pub fn delete_record(&mut self, namespace: &str, name: &str) -> bool {
+        let Some(records) = self.records.get_mut(namespace) else {
+            return false;
+        };
+        let known = records.remove(name).is_some();
+        if records.is_empty() {
+            self.records.remove(namespace);
+        }
+        known
+    }
+
+    /// The nodes, each with what its agent says, where an agent is there.
+    pub fn nodes(&self) -> impl Iterator<Item = (&Node, Option<&podfence_crd::NodeReportSpec>)> {
+        let watched: BTreeSet<&str> = self.agents.values().map(|node| &**node).collect();
+        self.nodes
+            .values()
+            .filter_map(|kept| kept.as_deref().ok())
+            .map(move |node| {
+                let report = self
+                    .report(&node.name)
+                    .and_then(|kept| kept.as_deref().ok());
+                let report = report.filter(|_| watched.contains(node.name.as_str()));
+                (node, report.map(|report| &report.spec))
+            })
+    }
+
+    /// A node by its name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Node> {
+        self.nodes.get(name)?.as_deref().ok()
+    }
+
+    /// A report as the API server has it, or why it cannot be read.
+    #[must_use]
+    pub fn report(&self, name: &str) -> Option<&Kept<NodeReport>> {
+        self.reports.get(name)
+    }
+
+    /// The same, to note what was written to it.
+    pub fn report_mut(&mut self, name: &str) -> Option<&mut NodeReport> {
+        self.reports.get_mut(name)?.as_deref_mut().ok()
+    }
+
+    /// The names of all reports.
+    pub fn reports(&self) -> impl Iterator<Item = &String> {
+        self.reports.keys()
+    }
+
+    /// What was recorded in a namespace, by workload.
+    #[must_use]
+    pub fn recorded(&self, namespace: &str) -> BTreeMap<WorkloadRef, Recorded> {
+        let mut all = BTreeMap::<WorkloadRef, Recorded>::new();
+        for record in self
+            .records
+            .get(namespace)
+            .into_iter()
+            .flat_map(BTreeMap::values)
+        {
+            if let Record::Read {
+                workload, recorded, ..
+            } = record
+            {
+                let known = all.entry(workload.clone()).or_default();
+                for (container, evidence) in recorded {
+                    let facts = evidence.facts();
+                    known.entry(container.clone()).or_default().extend(facts);
+                }
+            }
+        }
+        all
+    }
+
+    /// Records that cannot be read, or not wholly, as `namespace/name: why`, sorted.
+    #[must_use]
+    pub fn unreadable_records(&self) -> Vec<String> {
+        let mut unreadable = Vec::new();
+        for (namespace, records) in &self.records {
+            for (name, record) in records {
+                let why = match record {
+                    Record::Unreadable(why) => why.clone(),
+                    Record::Read { malformed, .. } if !malformed.is_empty() => malformed.join("; "),
+                    Record::Read { .. } => continue,
+                };
+                unreadable.push(format!("SyscallRecord {namespace}/{name}: {why}"));
+            }
+        }
+        unreadable.sort_unstable();
+        unreadable
+    }
+
+    /// Nodes that cannot be read, as `Node name: why`, by name.
+    #[must_use]
+    pub fn unreadable_nodes(&self) -> Vec<String> {
+        let nodes = self.nodes.iter();
+        nodes
+            .filter_map(|(name, kept)| {
+                let why = &kept.as_ref().err()?.error;
+                Some(format!("Node {name}: {why}"))
+            })
+            .collect()
+    }
+
+    /// How many objects of these kinds cannot be read.
+    #[must_use]
+    pub fn unreadable(&self) -> [usize; 3] {
+        let reports = self.reports.values().filter(|kept| kept.is_err()).count();
+        [
+            self.unreadable_nodes().len(),
+            reports,
+            self.unreadable_records().len(),
+        ]
+    }
+
+    /// The names of what is known of nodes, reports and records, for lists: the namespace is empty
+    /// but for records.
+    pub(super) fn node_names(&self) -> impl Iterator<Item = &String> {
+        self.nodes.keys()
+    }
+
+    pub(super) fn record_names(&self) -> impl Iterator<Item = (&Arc<str>, &String)> {
+        let records = self.records.iter();
+        records.flat_map(|(namespace, records)| records.keys().map(move |name| (namespace, name)))
+    }
+}
+
+impl Record {
+    fn read(record: &SyscallRecord) -> Self {
+        let written = &record.spec.workload;
+        let kind = match Kind::from_owner(&written.api_version, &written.kind) {
+            Some(kind) => OwnerKind::Listed(kind),
+            None => OwnerKind::Other {
+                api_version: written.api_version.as_str().into(),
+                kind: written.kind.as_str().into(),
+            },
+        };
+        let (containers, malformed) = record.spec.evidence();
+        Self::Read {
+            workload: WorkloadRef {
+                kind,
+                name: written.name.as_str().into(),
+            },
+            recorded: containers
+                .into_iter()
+                .map(|(name, evidence)| (name.into(), evidence))
+                .collect(),
+            malformed: malformed.iter().map(ToString::to_string).collect(),
+        }
+    }
+}

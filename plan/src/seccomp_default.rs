@@ -1,0 +1,31 @@
+//! Who would fail under SeccompDefault: from nodes, pods and records to verdicts, and from these to
+//! what policies and reports of nodes say. No I/O.
+//!
+//! Nothing here decides on labels, and nothing that labels wait for depends on it: a cluster whose
+//! nodes cannot be listed is labelled all the same.
+//!
+//! 1. `node`, `nodes`: what containers run under on which node.
+//! 2. `landing`: which pods can land where.
+//! 3. `health`: how containers fare with and without a profile.
+//! 4. `assessment`: the verdict on every workload of a namespace.
+//! 5. `findings`, `admission`: counts, the worst by name, and what helps.
+//! 6. `report`: what policies and nodes say.
+
+mod admission;
+mod assessment;
+mod findings;
+mod health;
+mod landing;
+mod node;
+mod nodes;
+mod report;
+
+pub use admission::Levels;
+pub use assessment::{
+    AssessedWorkload, Assessment, Circumstances, Failure, Failures, HealthMemory, Recorded, assess,
+    full_name,
+};
+pub use landing::can_land;
+pub use node::{Ground, KnownNode, Node, Taint, UnknownGround};
+pub use nodes::{GroundId, Landing, Nodes};
+pub use report::{NodeView, SeccompView, plan_node_status};

@@ -1,0 +1,157 @@
+//! All nodes: what containers run under on them, and where which pods can land. No I/O.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use podfence_crd::{NodeCounts, NodeReportSpec, Setting};
+use podfence_seccomp::{Container, Filter, LoadError, Loader};
+use podfence_workload::{CapabilityMask, Placement};
+
+use super::landing::can_land;
+use super::node::{Ground, GroundKey, KnownNode, Node};
+
+/// One of the grounds of [`Nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GroundId(usize);
+
+/// Where pods of one placement can land.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Landing {
+    /// What they may run under.
+    pub grounds: BTreeSet<GroundId>,
+    /// The names of the nodes.
+    pub nodes: BTreeSet<Box<str>>,
+    /// Nodes of which it is not known what containers run under, by name.
+    pub unknown: BTreeSet<Box<str>>,
+}
+
+/// The nodes of a cluster that run Linux.
+#[derive(Debug, Default)]
+pub struct Nodes {
+    known: BTreeMap<Box<str>, KnownNode>,
+    grounds: Vec<Ground>,
+    ground_of: BTreeMap<Box<str>, GroundId>,
+    /// What was computed before. Most pods of a cluster share a handful of placements.
+    landings: HashMap<(Placement, Option<Arc<str>>), Arc<Landing>>,
+    filters: HashMap<(GroundId, CapabilityMask), Arc<Filter>>,
+}
+
+impl Nodes {
+    /// These nodes, each with what its agent says, where one is there. `label` is the key of the
+    /// node label by which an administrator states the kubelet's setting.
+    #[must_use]
+    pub fn new<'a>(
+        nodes: impl IntoIterator<Item = (&'a Node, Option<&'a NodeReportSpec>)>,
+        label: Option<&str>,
+    ) -> Self {
+        let known: BTreeMap<Box<str>, KnownNode> = nodes
+            .into_iter()
+            .map(|(node, report)| KnownNode::new(node.clone(), report.cloned(), label))
+            .filter(KnownNode::is_linux)
+            .map(|known| (known.node.name.as_str().into(), known))
+            .collect();
+        let mut ids: BTreeMap<GroundKey, GroundId> = BTreeMap::new();
+        let mut grounds = Vec::new();
+        let mut ground_of = BTreeMap::new();
+        for (name, node) in &known {
+            if let Ok(ground) = &node.ground {
+                let id = *ids.entry(ground.key()).or_insert_with(|| {
+                    grounds.push(ground.clone());
+                    GroundId(grounds.len() - 1)
+                });
+                ground_of.insert(name.clone(), id);
+            }
+        }
+        Self {
+            known,
+            grounds,
+            ground_of,
+            landings: HashMap::new(),
+            filters: HashMap::new(),
+        }
+    }
+
+    /// A node by its name.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&KnownNode> {
+        self.known.get(name)
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &KnownNode> {
+        self.known.values()
+    }
+
+    /// How many of them have SeccompDefault.
+    #[must_use]
+    pub fn counts(&self) -> NodeCounts {
+        let mut counts = NodeCounts::default();
+        for node in self.known.values() {
+            *match node.seccomp_default {
+                Setting::Enabled => &mut counts.enabled,
+                Setting::Disabled => &mut counts.disabled,
+                Setting::Unknown => &mut counts.unknown,
+            } += 1;
+        }
+        counts
+    }
+
+    /// What containers run under on a node; none where that is not known.
+    #[must_use]
+    pub fn ground_of(&self, node: &str) -> Option<GroundId> {
+        self.ground_of.get(node).copied()
+    }
+
+    /// A ground.
+    #[must_use]
+    pub fn ground(&self, id: GroundId) -> Option<&Ground> {
+        self.grounds.get(id.0)
+    }
+
+    /// Where pods can land.
+    pub(super) fn landing(
+        &mut self,
+        placement: &Placement,
+        bound_to: Option<&Arc<str>>,
+    ) -> Arc<Landing> {
+        let key = (placement.clone(), bound_to.cloned());
+        if let Some(known) = self.landings.get(&key) {
+            return Arc::clone(known);
+        }
+        let mut landing = Landing::default();
+        for (name, known) in &self.known {
+            if can_land(placement, bound_to.map(|name| &**name), &known.node) {
+                landing.nodes.insert(name.clone());
+                match self.ground_of.get(name) {
+                    Some(id) => landing.grounds.insert(*id),
+                    None => landing.unknown.insert(name.clone()),
+                };
+            }
+        }
+        let landing = Arc::new(landing);
+        self.landings.insert(key, Arc::clone(&landing));
+        landing
+    }
+
+    /// The filter that a container with these capabilities gets.
+    ///
+    /// # Errors
+    /// When the rules cannot be loaded. No known profile has such rules.
+    pub(super) fn filter(
+        &mut self,
+        id: GroundId,
+        container: Container,
+    ) -> Result<Option<Arc<Filter>>, LoadError> {
+        let key = (id, container.bounding);
+        if let Some(known) = self.filters.get(&key) {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(ground) = self.grounds.get(id.0) else {
+            return Ok(None);
+        };
+        let filter = Filter::load(&ground.profile.rules, container, Loader::default())?;
+        let filter = Arc::new(filter.on_kernel(ground.kernel));
+        self.filters.insert(key, Arc::clone(&filter));
+        Ok(Some(filter))
+    }
+}
