@@ -63,9 +63,11 @@ fn finish(schema: &mut JSONSchemaProps) {
         schema.default = Some(JSON(json!({})));
     }
     // OpenAPI has no unsigned formats, and the API server warns of each that it does not know.
-    if schema.format.as_deref() == Some("uint32") {
-        schema.format = Some("int64".to_owned());
-    }
+    schema.format = match schema.format.take().as_deref() {
+        Some("uint8" | "uint16") => Some("int32".to_owned()),
+        Some("uint32") => Some("int64".to_owned()),
+        format => format.map(str::to_owned),
+    };
     // The line breaks of a doc comment are those of the source; `kubectl explain` makes its own.
     if let Some(description) = &mut schema.description {
         let paragraphs: Vec<_> = description

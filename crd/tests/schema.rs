@@ -139,6 +139,16 @@ fn every_field_is_bounded() {
     });
 }
 
+/// The API server warns of every other one, and whoever installs Podfence reads that.
+#[test]
+fn every_format_is_known_to_the_server() {
+    everywhere(|place| {
+        let format = place.schema.format.as_deref();
+        let known = [None, Some("int32"), Some("int64"), Some("date-time")];
+        assert!(known.contains(&format), "{}: {format:?}", place.path);
+    });
+}
+
 /// Kinds that nobody but Podfence writes.
 const OBSERVATIONS: [&str; 2] = ["NodeReport.spec.", "SyscallRecord.spec."];
 
