@@ -6,6 +6,7 @@ pub mod filter_comparison;
 pub mod harness;
 pub mod lab;
 pub mod oci_profile;
+pub mod on_nodes;
 pub mod oracle;
 pub mod pods;
 pub mod probe;

@@ -64,6 +64,14 @@ impl Image {
         }
     }
 
+    /// The same with these arguments of the program, which make it another image: digests differ.
+    #[must_use]
+    pub fn with_arguments(mut self, arguments: &[&str]) -> Self {
+        let arguments = arguments.iter().copied().map(String::from);
+        self.entrypoint.extend(arguments);
+        self
+    }
+
     /// The name that a pod gives as its container's image.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -54,10 +54,23 @@ impl Cluster {
     ///
     /// As [`Cluster::start`].
     pub async fn start_with(builder: LabBuilder) -> anyhow::Result<Arc<Self>> {
+        // The scheduler has no nodes to offer, and its events would only fill the log.
+        Self::install_in(builder.without_scheduler()).await
+    }
+
+    /// The newest Kubernetes, for a story that starts nodes in it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Cluster::start`].
+    pub async fn start_for_nodes() -> anyhow::Result<Arc<Self>> {
+        Self::install_in(Lab::builder()).await
+    }
+
+    async fn install_in(builder: LabBuilder) -> anyhow::Result<Arc<Self>> {
         let permit = LABS.acquire().await?;
         let executable = build_operator().await?;
-        // The scheduler has no nodes to offer, and its events would only fill the log.
-        let lab = builder.without_scheduler().start().await?;
+        let lab = builder.start().await?;
         installation::install(&lab)
             .await
             .context("failed to install Podfence")?;
@@ -78,7 +91,7 @@ impl Cluster {
         &self.lab
     }
 
-    /// Every version of every namespace, policy and profile since the installation.
+    /// Every version of every namespace, policy, profile and report since the installation.
     #[must_use]
     pub fn history(&self) -> &History {
         &self.history

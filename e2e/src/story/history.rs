@@ -1,4 +1,4 @@
-//! Every version of every namespace, policy and profile, as a watch shows them. Makes requests.
+//! Every version of every namespace, policy, profile and report of a node, as a watch shows them. Makes requests.
 
 use std::{
     collections::BTreeMap,
@@ -23,7 +23,7 @@ use super::PATIENCE;
 use crate::eventually;
 
 /// The kinds on record, with their group, version and plural.
-const KINDS: [(&str, &str, &str, &str); 3] = [
+const KINDS: [(&str, &str, &str, &str); 4] = [
     ("Namespace", "", "v1", "namespaces"),
     (
         "NamespacePolicy",
@@ -37,12 +37,13 @@ const KINDS: [(&str, &str, &str, &str); 3] = [
         "v1alpha1",
         "policyprofiles",
     ),
+    ("NodeReport", "podfence.dev", "v1alpha1", "nodereports"),
 ];
 
 /// One object at one resourceVersion.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Version {
-    /// `Namespace`, `NamespacePolicy` or `PolicyProfile`.
+    /// `Namespace`, `NamespacePolicy`, `PolicyProfile` or `NodeReport`.
     pub kind: &'static str,
     /// The object's name.
     pub name: String,

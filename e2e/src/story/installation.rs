@@ -8,7 +8,7 @@ use anyhow::{Context as _, ensure};
 use crate::lab::Lab;
 
 /// What `kubectl apply --server-side -k config/default` installs, without the operator's
-/// Deployment, and waits until the API server serves both kinds.
+/// Deployment, and waits until the API server serves the kinds.
 pub(super) async fn install(lab: &Lab) -> anyhow::Result<()> {
     let manifests = lab
         .kubectl(&["kustomize", &path("config/default")?])
@@ -34,6 +34,8 @@ pub(super) async fn install(lab: &Lab) -> anyhow::Result<()> {
         "--for=condition=Established",
         "crd/namespacepolicies.podfence.dev",
         "crd/policyprofiles.podfence.dev",
+        "crd/nodereports.podfence.dev",
+        "crd/syscallrecords.podfence.dev",
     ];
     lab.kubectl(&kinds).await?;
     Ok(())

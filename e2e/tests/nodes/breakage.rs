@@ -2,16 +2,14 @@
 
 use std::fs;
 
-use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1 as core;
-use kube::{Api, ResourceExt as _};
+use anyhow::ensure;
+use kube::ResourceExt as _;
 use podfence_e2e::{
-    build_program,
     harness::Shared,
     lab::{Image, Lab, compile_program},
+    on_nodes::render_profile,
 };
 use serde_json::json;
-use tokio::process::Command;
 
 use crate::nodes::{
     Nodes, USER_NAMESPACE, crash_loops, create, deployment, first_container, is_running,
@@ -52,7 +50,7 @@ pub(crate) async fn of_a_program_by_seccomp_default_is_real_and_can_be_mended(
     // What the command line writes for this runtime, and the one call more.
     fs::write(
         nodes.on.seccomp_folder()?.join("unshare.json"),
-        rendered(&nodes, "unshare:arg0==CLONE_NEWUSER").await?,
+        render_profile(&nodes.lab, &nodes.on, "unshare:arg0==CLONE_NEWUSER").await?,
     )?;
     let localhost = json!({ "spec": { "template": { "spec": { "securityContext": {
         "seccompProfile": { "type": "Localhost", "localhostProfile": "unshare.json" },
@@ -70,23 +68,6 @@ pub(crate) async fn of_a_program_by_seccomp_default_is_real_and_can_be_mended(
         .kubectl(&[&patch[..], &[&localhost.to_string()]].concat())
         .await?;
     nodes.sees(namespace, "on", is_running).await.map(drop)
-}
-
-/// `RuntimeDefault` of the node's runtime, as its Node says it, with one call allowed.
-async fn rendered(nodes: &Nodes, allowed: &str) -> anyhow::Result<Vec<u8>> {
-    let objects: Api<core::Node> = Api::all(nodes.lab.client());
-    let status = objects.get(nodes.on.name()).await?.status;
-    let facts = status.and_then(|status| status.node_info);
-    let facts = facts.context("the node says nothing of itself")?;
-    let output = Command::new(build_program("kubectl-podfence").await?)
-        .args(["render", "seccomp-profile", "--allow", allowed])
-        .args(["--profile", &facts.container_runtime_version])
-        .args(["--arch", &facts.architecture])
-        .args(["--kernel", &facts.kernel_version])
-        .output()
-        .await?;
-    ensure!(output.status.success(), "{output:?}");
-    Ok(output.stdout)
 }
 
 pub(crate) async fn comes_with_the_restart_of_a_kubelet_to_new_containers_alone(
