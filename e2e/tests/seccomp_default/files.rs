@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context as _, ensure};
+use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api,
     api::{Patch, PatchParams},
@@ -19,6 +20,8 @@ use serde_json::json;
 
 use crate::rollout::{PATIENCE, Rollout, assess, pod};
 
+/// Where the operator looks for agents, and the name by which it knows them.
+const AGENTS: &str = "podfence-agent";
 const FILE: &str = "files/open.json";
 const CONTENT: &str = r#"{ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [] }"#;
 /// What `sha256sum` prints for the content.
@@ -49,8 +52,9 @@ pub(crate) async fn that_a_node_lacks_are_missed_and_found(
     let lab = rollout.cluster.lab();
     sees_on(&rollout.off, lab, &namespace, name, is_running).await?;
 
-    // Nobody has said which files there are.
+    // Nobody says which files there are.
     sees_files(&story, name, "Unknown", Reason::ProfilesUnknown).await?;
+    run_agents(&rollout, &story).await?;
     report_files(&rollout, &rollout.off, true).await?;
     report_files(&rollout, &rollout.on, false).await?;
     let message = sees_files(&story, name, "False", Reason::ProfilesMissing).await?;
@@ -78,6 +82,20 @@ fn write_profile(node: &Node) -> anyhow::Result<()> {
     let file = node.seccomp_folder()?.join(FILE);
     fs::create_dir_all(file.parent().context("no folder")?)?;
     Ok(fs::write(file, CONTENT)?)
+}
+
+/// Runs what is taken for agents: reports count only where one is. Until the agent itself runs in
+/// these stories they are programs that sleep.
+async fn run_agents(rollout: &Rollout, story: &Story) -> anyhow::Result<()> {
+    let namespace: Namespace = serde_json::from_value(json!({ "metadata": { "name": AGENTS } }))?;
+    rollout.cluster.lab().create_namespace(&namespace).await?;
+    let mut agents = spread(AGENTS, "agent", 2, &pod("tolerant", &json!({})));
+    agents["spec"]["template"]["metadata"]["labels"]["app.kubernetes.io/name"] = json!(AGENTS);
+    story.apply(agents).await?;
+    for node in [&rollout.on, &rollout.off] {
+        sees_on(node, rollout.cluster.lab(), AGENTS, "agent", is_running).await?;
+    }
+    Ok(())
 }
 
 /// Says which files a node has, as its agent does. By hand as long as none runs in these stories.
