@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
-use k8s_openapi::api::core::v1::{self as core, ContainerStatus, Pod};
+use k8s_openapi::api::core::v1::{self as core, ContainerState, ContainerStatus, Pod};
 use kube::{Api, api::ListParams};
 use serde_json::{Value, json};
 use tokio::process::Command;
@@ -148,6 +148,20 @@ pub fn crash_loops(container: &ContainerStatus) -> bool {
         .as_ref()
         .and_then(|state| state.waiting.as_ref());
     waiting.is_some_and(|waiting| waiting.reason.as_deref() == Some("CrashLoopBackOff"))
+}
+
+/// How often a container that does not run has ended, as the kubelet counts; none while it runs.
+///
+/// After an end the kubelet first says how that was, and that it waits before it starts the container
+/// again only at its next look, up to ten seconds later.
+#[must_use]
+pub fn ends(container: &ContainerStatus) -> Option<i32> {
+    let has_ended = |state: &Option<ContainerState>| {
+        let state = state.as_ref();
+        state.is_some_and(|state| state.terminated.is_some())
+    };
+    let last = has_ended(&container.state) || has_ended(&container.last_state);
+    (last && !is_running(container)).then_some(container.restart_count + 1)
 }
 
 /// A Deployment of one pod on a node; the pod's label `app` is its name.

@@ -3,11 +3,11 @@
 use anyhow::{Context as _, ensure};
 use podfence_e2e::{
     harness::Shared,
-    on_nodes::{crash_loops, is_running, sees_on, spread},
+    on_nodes::{is_running, sees_on, spread},
 };
 use serde_json::json;
 
-use crate::rollout::{ONE_FAILS, Rollout, assess, listed, pod, sees_said};
+use crate::rollout::{ONE_FAILS, Rollout, assess, crashes, listed, pod, sees_said};
 
 /// Of the pods on each node the first to come leads, and only the leader makes the call.
 const REPLICAS: u32 = 4;
@@ -31,7 +31,7 @@ pub(crate) async fn between_two_pods_of_one_node_are_shown(
         .await?;
     let lab = rollout.cluster.lab();
     tokio::try_join!(
-        sees_on(&rollout.on, lab, &namespace, name, crash_loops),
+        sees_on(&rollout.on, lab, &namespace, name, crashes),
         sees_on(&rollout.on, lab, &namespace, name, is_running),
         sees_on(&rollout.off, lab, &namespace, name, is_running),
     )?;

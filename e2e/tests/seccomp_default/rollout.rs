@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::{
-    api::core::v1::{self as core, Pod},
+    api::core::v1::{self as core, ContainerStatus, Pod},
     apimachinery::pkg::apis::meta::v1::Condition,
     jiff::Timestamp,
 };
@@ -20,7 +20,7 @@ use podfence_e2e::{
     eventually,
     harness::Stage,
     lab::{Image, Lab, Node, compile_program},
-    on_nodes::{crash_loops, first_container, is_running, needs_nodes, sees_on, spread},
+    on_nodes::{ends, first_container, is_running, needs_nodes, sees_on, spread},
     story::{Cluster, Operator, Story},
 };
 use serde_json::{Value, json};
@@ -143,7 +143,7 @@ impl Rollout {
     ) -> anyhow::Result<[Pod; 2]> {
         let (lab, namespace) = (self.cluster.lab(), story.full(namespace));
         let (failing, healthy) = tokio::try_join!(
-            sees_on(&self.on, lab, &namespace, app, crash_loops),
+            sees_on(&self.on, lab, &namespace, app, crashes),
             sees_on(&self.off, lab, &namespace, app, is_running),
         )?;
         Ok([failing, healthy])
@@ -320,17 +320,25 @@ pub(crate) fn in_words(workload: &SeccompWorkload) -> String {
     format!("{namespace}/{kind}/{name}")
 }
 
-/// When it is decided that the one pod, as it was when it first waited, fails where the other is well:
-/// it has ended twice, and the other has settled. Kubelets say both in whole seconds, cut off, so this is up to a second early.
+/// It has ended twice: once may happen to every program.
+pub(crate) fn crashes(container: &ContainerStatus) -> bool {
+    ends(container) >= Some(2)
+}
+
+/// When it is decided that the one pod, as it was after its second end, fails where the other is well:
+/// that end, or the moment in which the other has settled. Kubelets say both in whole seconds, cut
+/// off, so this is up to a second early.
 pub(crate) fn decided(failing: &Pod, healthy: &Pod) -> anyhow::Result<Timestamp> {
     let container = first_container(failing).context("no container")?;
     ensure!(
-        container.restart_count == 1,
+        ends(container) == Some(2),
         "it was seen late: {container:?}"
     );
-    let ended = container.last_state.as_ref();
-    let ended = ended.and_then(|state| state.terminated.as_ref());
-    let ended = ended.and_then(|end| end.finished_at.as_ref());
+    let states = [&container.state, &container.last_state];
+    let mut ends = states
+        .into_iter()
+        .filter_map(|state| state.as_ref()?.terminated.as_ref());
+    let ended = ends.next().and_then(|end| end.finished_at.as_ref());
     let conditions = healthy
         .status
         .as_ref()
