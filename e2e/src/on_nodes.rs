@@ -211,3 +211,31 @@ pub fn spread(namespace: &str, name: &str, replicas: u32, pod: &Value) -> Value 
         },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ends_are_counted_between_runs() {
+        let (running, waiting) = (json!({ "running": {} }), json!({ "waiting": {} }));
+        let ended = json!({ "terminated": { "exitCode": 1 } });
+        let nothing = json!({});
+        for (restarts, state, last, want) in [
+            (0, &waiting, &nothing, None),
+            (0, &running, &nothing, None),
+            (0, &ended, &nothing, Some(1)),
+            (1, &running, &ended, None),
+            (1, &ended, &ended, Some(2)),
+            (1, &waiting, &ended, Some(2)),
+            (2, &ended, &ended, Some(3)),
+        ] {
+            let container = json!({
+                "name": "main", "image": "", "imageID": "", "ready": false,
+                "restartCount": restarts, "state": state, "lastState": last,
+            });
+            let container = serde_json::from_value(container.clone()).unwrap();
+            assert_eq!(ends(&container), want, "{restarts} {state} {last}");
+        }
+    }
+}

@@ -73,3 +73,52 @@ impl Lab {
         Ok(KubectlOutput { stdout, stderr })
     }
 }
+
+/// What a table of `kubectl get` says of an object under a header; empty where it says nothing. None
+/// where there is no such object or column.
+#[must_use]
+pub fn cell<'a>(table: &'a str, name: &str, header: &str) -> Option<&'a str> {
+    let headers = table.lines().next()?;
+    // Columns are as wide as their widest cell, and begin where their headers do.
+    let mut starts = headers.char_indices().map(|(at, _)| at).filter(|at| {
+        let before = headers.get(..*at).unwrap_or_default();
+        let rest = headers.get(*at..).unwrap_or_default();
+        !rest.starts_with(' ') && (before.is_empty() || before.ends_with(' '))
+    });
+    let is_it = |at: &usize| {
+        let rest = headers.get(*at..).unwrap_or_default();
+        rest.split(' ').next() == Some(header)
+    };
+    let start = starts.find(is_it)?;
+    let end = starts.next().unwrap_or(usize::MAX);
+    let mut rows = table.lines().skip(1);
+    let row = rows.find(|row| row.split(' ').next() == Some(name))?;
+    let cell = row.get(start..end.min(row.len())).unwrap_or_default();
+    Some(cell.trim_end())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::cell;
+
+    #[test]
+    fn cells_are_found_by_name_and_header() {
+        let table = "NAME   READY   FAILING   READY-SINCE   MESSAGE\n\
+                     on     False             1h            it is so\n\
+                     on-2   True    12\n";
+        for (name, header, want) in [
+            ("off", "READY", None),
+            ("on", "SINCE", None),
+            ("on", "NAME", Some("on")),
+            ("on", "READY", Some("False")),
+            ("on", "FAILING", Some("")),
+            ("on", "READY-SINCE", Some("1h")),
+            ("on", "MESSAGE", Some("it is so")),
+            ("on-2", "FAILING", Some("12")),
+            ("on-2", "READY-SINCE", Some("")),
+        ] {
+            assert_eq!(cell(table, name, header), want, "{name} {header}");
+        }
+        assert_eq!(cell("", "on", "READY"), None);
+    }
+}

@@ -70,7 +70,7 @@ pub use self::{
     certificates::{Authority, Identity},
     image::{Image, compile_program},
     kubeconfig::Credential,
-    kubectl::KubectlOutput,
+    kubectl::{KubectlOutput, cell},
     node::{Node, NodeBuilder},
     process::{Process, Program},
 };

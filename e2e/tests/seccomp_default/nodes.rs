@@ -6,13 +6,15 @@ use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1 as core;
 use kube::{
     Api,
-    api::{Patch, PatchParams, PostParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
-use podfence_crd::{Reason, Setting};
-use podfence_e2e::{harness::Shared, lab::Lab, story::Cluster};
+use podfence_crd::{NodeReport, Reason, Setting};
+use podfence_e2e::{eventually, harness::Shared, lab::Lab, story::Cluster};
 use serde_json::json;
 
-use crate::rollout::{NODE_LABEL, Rollout, ready, sees_report, start_operator};
+use crate::rollout::{
+    NODE_LABEL, PATIENCE, Rollout, ready, say_setting, sees_report, start_operator,
+};
 
 struct Silent {
     name: &'static str,
@@ -92,9 +94,33 @@ pub(crate) async fn of_which_too_little_is_known_are_never_ready(
             );
         }
     }
+    // Once somebody says it, there is nothing in the way.
+    let [_, unlabelled, ..] = &NODES;
+    say_setting(cluster.lab(), unlabelled.name, "false").await?;
+    sees_report(cluster.lab(), unlabelled.name, |status| {
+        let ready = ready(&status.conditions)?;
+        ensure!(ready.status == "True", "{ready:?}");
+        ensure!(status.seccomp_default == Setting::Disabled, "{status:?}");
+        Ok(())
+    })
+    .await?;
+    goes_with_its_node(cluster.lab(), unlabelled.name).await?;
     operator.stop().await?;
     drop(operator);
     cluster.stop().await
+}
+
+/// Deletes a Node, and waits until there is no report on it.
+async fn goes_with_its_node(lab: &Lab, name: &str) -> anyhow::Result<()> {
+    let nodes: Api<core::Node> = Api::all(lab.client());
+    nodes.delete(name, &DeleteParams::default()).await?;
+    let reports: Api<NodeReport> = Api::all(lab.client());
+    eventually(PATIENCE, async || {
+        let report = reports.get_opt(name).await?;
+        ensure!(report.is_none(), "{report:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Makes a Node that no kubelet stands behind.

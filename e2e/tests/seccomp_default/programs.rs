@@ -11,6 +11,7 @@ use podfence_crd::{NamespacePolicyStatus, NodeCounts};
 use podfence_e2e::{
     eventually,
     harness::Shared,
+    lab::cell,
     on_nodes::{facts_of, render_profile},
     story::Story,
 };
@@ -172,7 +173,7 @@ async fn columns_say_so(rollout: &Rollout, story: &Story) -> anyhow::Result<()> 
     let lab = rollout.cluster.lab();
     let policy = story.full(PROGRAMS[0].name);
     let printed = lab.kubectl(&["get", "namespacepolicy", &policy]).await?;
-    let would_fail = column(&printed.stdout, &policy, "WOULD-FAIL");
+    let would_fail = cell(&printed.stdout, &policy, "WOULD-FAIL");
     ensure!(would_fail == Some("1"), "{}", printed.stdout);
     for (node, setting) in [(&rollout.on, "Enabled"), (&rollout.off, "Disabled")] {
         let runtime = facts_of(lab, node).await?.container_runtime_version;
@@ -184,10 +185,10 @@ async fn columns_say_so(rollout: &Rollout, story: &Story) -> anyhow::Result<()> 
                 ("PROFILE", &*profile),
                 ("READY", "False"),
             ] {
-                let is = column(&printed, node.name(), header);
+                let is = cell(&printed, node.name(), header);
                 ensure!(is == Some(want), "{header} is not {want}:\n{printed}");
             }
-            let failing = column(&printed, node.name(), "FAILING").unwrap_or_default();
+            let failing = cell(&printed, node.name(), "FAILING").unwrap_or_default();
             let failing: usize = failing.parse().with_context(|| printed.clone())?;
             // Other stories have their own.
             ensure!(failing >= PROGRAMS.len(), "{printed}");
@@ -196,20 +197,6 @@ async fn columns_say_so(rollout: &Rollout, story: &Story) -> anyhow::Result<()> 
         .await?;
     }
     Ok(())
-}
-
-/// A cell of a table of kubectl's, whose columns begin where their headers do.
-fn column<'a>(table: &'a str, name: &str, header: &str) -> Option<&'a str> {
-    let headers = table.lines().next()?;
-    let start = headers.match_indices(header).map(|(at, _)| at).find(|at| {
-        let rest = headers.get(at + header.len()..).unwrap_or_default();
-        let before = headers.get(..*at).unwrap_or_default();
-        let is_word = rest.is_empty() || rest.starts_with(' ');
-        is_word && (before.is_empty() || before.ends_with(' '))
-    })?;
-    let mut rows = table.lines().skip(1);
-    let row = rows.find(|row| row.split_whitespace().next() == Some(name))?;
-    row.get(start..)?.split("  ").next().map(str::trim)
 }
 
 async fn is_mended(rollout: &Rollout, story: &Story, program: &Program) -> anyhow::Result<()> {

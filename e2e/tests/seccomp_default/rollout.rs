@@ -94,7 +94,8 @@ impl Stage for Rollout {
     }
 }
 
-async fn say_setting(lab: &Lab, node: &str, setting: &str) -> anyhow::Result<()> {
+/// Says on a Node what its kubelet is set to.
+pub(crate) async fn say_setting(lab: &Lab, node: &str, setting: &str) -> anyhow::Result<()> {
     let nodes: Api<core::Node> = Api::all(lab.client());
     let label = Patch::Merge(json!({ "metadata": { "labels": { NODE_LABEL: setting } } }));
     let labelled = nodes.patch(node, &PatchParams::default(), &label).await;
