@@ -3,7 +3,7 @@
 //! The change is made to the template and both are evaluated: the same engine that holds a
 //! tightening back says what a fix would run into.
 
-use podfence_podsecurity::{LevelVersion, Rules};
+use podfence_podsecurity::{CheckId, CheckSet, LevelVersion, Rules};
 use podfence_seccomp::fix::{Admission, Change};
 use podfence_workload::{Profile, ProfileType, Template};
 
@@ -28,21 +28,36 @@ pub(super) struct OfTemplate<'a> {
 }
 
 impl OfTemplate<'_> {
-    /// A change is admitted if it violates nothing that was not violated before it.
+    /// A change is admitted if, with it, the container passes the checks on what was changed. What
+    /// else the pod violates was there before and is no matter of the fix.
     fn admits(&self, pair: Option<LevelVersion>, change: Change) -> bool {
         let (Some(LevelVersion { level, version }), Some(servers)) = (pair, self.servers) else {
             return true;
         };
+        let checks: CheckSet = match change {
+            Change::AddCapabilities(_) => [
+                CheckId::CapabilitiesBaseline,
+                CheckId::CapabilitiesRestricted,
+            ],
+            Change::LocalhostProfile | Change::Unconfined => [
+                CheckId::SeccompProfileBaseline,
+                CheckId::SeccompProfileRestricted,
+            ],
+        }
+        .into_iter()
+        .collect();
         let rules = Rules::new(version, servers.newest);
-        let violations = |template: &Template| rules.at_level(level, rules.violations(template));
-        violations(&self.changed(change)).is_subset(violations(self.template))
+        let violations = rules.at_level(level, rules.violations(&self.changed(change)));
+        violations.intersection(checks).is_empty()
     }
 
+    /// The template with the change, and without its other containers.
     fn changed(&self, change: Change) -> Template {
         let mut template = self.template.clone();
-        let named =
-            |container: &&mut podfence_workload::Container| &*container.name == self.container;
-        let Some(container) = template.containers.iter_mut().find(named) else {
+        let own = self.template.containers.iter();
+        let own = own.filter(|container| &*container.name == self.container);
+        template.containers = own.cloned().collect();
+        let Some(container) = template.containers.first_mut() else {
             return template;
         };
         let security = &mut container.security;
@@ -130,6 +145,7 @@ mod tests {
             (Baseline, LocalhostProfile, true),
             (Restricted, chown, false),
             (Restricted, Unconfined, false),
+            // The container has no profile and violates that level already.
             (Restricted, LocalhostProfile, true),
         ] {
             assert_eq!(
@@ -138,8 +154,9 @@ mod tests {
                 "{level} {change:?}"
             );
         }
-        // What violates already is no worse for it.
+        // What else it violates is no matter of the fix, but the fix itself must be admitted.
         let privileged = json!({ "privileged": true, "capabilities": { "add": ["SYS_ADMIN"] } });
-        assert!(admits(Baseline, &privileged, sys_admin));
+        assert!(admits(Baseline, &privileged, LocalhostProfile));
+        assert!(!admits(Baseline, &privileged, sys_admin));
     }
 }
