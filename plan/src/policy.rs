@@ -259,10 +259,14 @@ impl Policy {
             || !matches!(self.profile, Profile::Found(..))
     }
 
-    /// Whether its profile wants it to say who would fail under SeccompDefault.
+    /// Whether it says who would fail under SeccompDefault. As long as its profile does not say
+    /// otherwise, it does.
     #[must_use]
     pub fn assesses_seccomp(&self) -> bool {
-        matches!(self.profile, Profile::Found(_, observation) if observation.is_assessed)
+        match self.profile {
+            Profile::Found(_, observation) => observation.is_assessed,
+            Profile::Missing | Profile::Invalid(_) => true,
+        }
     }
 
     /// How long a container in its namespaces must have been observed; none where its profile does

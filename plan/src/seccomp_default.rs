@@ -7,18 +7,20 @@
 //! 1. `node`, `nodes`: what containers run under on which node.
 //! 2. `landing`: which pods can land where.
 //! 3. `health`: how containers fare with and without a profile.
-//! 4. `assessment`: the verdict on every workload of a namespace.
+//! 4. `assessment`, `bench`, `template`: the verdict on every workload of a namespace.
 //! 5. `findings`, `admission`: counts, the worst by name, and what helps.
 //! 6. `report`: what policies and nodes say.
 
 mod admission;
 mod assessment;
+mod bench;
 mod findings;
 mod health;
 mod landing;
 mod node;
 mod nodes;
 mod report;
+mod template;
 
 pub use admission::Levels;
 pub use assessment::{

@@ -67,7 +67,7 @@ impl PolicyView<'_> {
     fn assesses_seccomp(&self) -> bool {
         match self.subject {
             Subject::Policy(policy) => policy.assesses_seccomp(),
-            Subject::Unusable(_) => false,
+            Subject::Unusable(_) => true,
         }
     }
 }

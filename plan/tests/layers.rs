@@ -12,6 +12,7 @@ const PURE: [(&str, &[&str]); 5] = [
     (
         "workload",
         &[
+            "jiff",
             "serde",
             "serde_json",
             "serde_path_to_error",
@@ -53,6 +54,7 @@ const PURE: [(&str, &[&str]); 5] = [
             "k8s-openapi",
             "podfence-crd",
             "podfence-podsecurity",
+            "podfence-seccomp",
             "podfence-workload",
             "serde",
             "serde_json",

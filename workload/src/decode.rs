@@ -9,6 +9,7 @@ mod nesting;
 mod placement;
 mod read;
 mod record;
+mod status;
 mod wire;
 
 use serde::Deserializer;

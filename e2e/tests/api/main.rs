@@ -384,12 +384,12 @@ async fn kubectl_shows_the_columns(api: Shared<Api>) -> anyhow::Result<()> {
     };
     let columns = header(&["nspol"]).await?;
     ensure!(
-        columns == "NAME PROFILE READY MATCHED ENFORCED HELD VIOLATING AGE",
+        columns == "NAME PROFILE READY MATCHED ENFORCED HELD VIOLATING WOULD-FAIL AGE",
         "{columns}"
     );
     let wide = header(&["nspol", "-o", "wide"]).await?;
     ensure!(
-        wide == format!("{columns} STRATEGY SUSPENDED MESSAGE"),
+        wide == format!("{columns} AT-RISK STRATEGY SUSPENDED MESSAGE"),
         "{wide}"
     );
     let columns = header(&["policyprofiles"]).await?;
@@ -397,6 +397,9 @@ async fn kubectl_shows_the_columns(api: Shared<Api>) -> anyhow::Result<()> {
         columns == "NAME ENFORCE AUDIT WARN READY USED-BY AGE",
         "{columns}"
     );
+
+    let columns = header(&["nodereports", "--ignore-not-found"]).await?;
+    ensure!(columns.is_empty(), "there are no nodes: {columns}");
 
     let both = lab
         .kubectl(&["get", "podfence", "-o", "name"])

@@ -16,8 +16,9 @@ use podfence_seccomp::{
 };
 
 use super::admission::{Levels, OfTemplate};
-use super::assessment::{AssessedWorkload, full_name, signatures};
+use super::assessment::{AssessedWorkload, full_name};
 use super::nodes::{GroundId, Nodes};
+use super::template::signatures;
 use crate::conditions::{Finding, Is, list};
 use crate::event::bounded;
 use crate::servers::Servers;

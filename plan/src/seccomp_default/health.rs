@@ -224,6 +224,14 @@ impl Memory {
         seen.max().map(|(_, template)| template)
     }
 
+    /// The images of runs of a template, by digest.
+    pub(super) fn images(&self, template: &str) -> impl Iterator<Item = &str> {
+        let names = self.0.keys();
+        names
+            .filter(move |name| &*name.template == template)
+            .map(|name| &*name.key.image)
+    }
+
     /// All of it as facts.
     pub(super) fn facts(&self) -> impl Iterator<Item = Fact> {
         self.0.iter().map(|(name, (health, seen))| Fact {

@@ -10,7 +10,6 @@ use crate::labels::Labels;
 use crate::meta::{Meta, OwnerReference};
 use crate::object::{Object, PodPhase};
 use crate::placement::{Placement, Toleration};
-use crate::run::{End, PodStatus, Run, RunState};
 use crate::security::{Capabilities, Profile, ProfileType, SeLinuxOptions, SecurityContext};
 use crate::template::{Container, ContainerKind, RestartPolicy, Template};
 use crate::volume::{Volume, VolumeSource, VolumeSources};
@@ -380,87 +379,6 @@ impl wire::Probe {
         let or = |value: Option<i32>, default| u32::try_from(value.unwrap_or(default)).unwrap_or(0);
         let tries = or(self.failures, 3).saturating_mul(or(self.period, 10));
         or(self.initial_delay, 0).saturating_add(tries)
-    }
-}
-
-impl wire::PodStatus {
-    /// How the containers are; none where nothing is said of any.
-    fn into_runs(self) -> Option<PodStatus> {
-        let Self {
-            phase: _,
-            conditions,
-            init_containers,
-            containers,
-        } = self;
-        let statuses = [init_containers, containers].into_iter().flatten();
-        let runs: Box<[Run]> = statuses.flatten().map(Run::from).collect();
-        let ready = conditions
-            .unwrap_or_default()
-            .into_iter()
-            .find(|condition| condition.condition_type.as_deref() == Some("ContainersReady"))
-            .filter(|condition| condition.status.as_deref() == Some("True"));
-        (!runs.is_empty()).then(|| PodStatus {
-            runs,
-            ready_since: ready.and_then(|condition| condition.since?.0),
-        })
-    }
-}
-
-impl From<wire::ContainerStatus> for Run {
-    fn from(status: wire::ContainerStatus) -> Self {
-        let wire::ContainerStatus {
-            name,
-            image,
-            id,
-            restarts,
-            ready,
-            state,
-            last_state,
-        } = status;
-        let wire::ContainerState {
-            waiting,
-            running,
-            terminated,
-        } = state.unwrap_or_default();
-        let state = if let Some(terminated) = terminated {
-            RunState::Ended(terminated.into())
-        } else if let Some(running) = running {
-            RunState::Running {
-                since: running.since.and_then(|time| time.0),
-            }
-        } else {
-            RunState::Waiting {
-                reason: waiting
-                    .and_then(|waiting| waiting.reason)
-                    .unwrap_or_default(),
-            }
-        };
-        Self {
-            container: name.unwrap_or_default(),
-            image: image.unwrap_or_default(),
-            id: id.unwrap_or_default(),
-            restarts: u32::try_from(restarts.unwrap_or_default()).unwrap_or_default(),
-            ready: ready.unwrap_or_default(),
-            state,
-            last_end: last_state.and_then(|state| state.terminated).map(End::from),
-        }
-    }
-}
-
-impl From<wire::Terminated> for End {
-    fn from(terminated: wire::Terminated) -> Self {
-        let wire::Terminated {
-            code,
-            reason,
-            started,
-            finished,
-        } = terminated;
-        Self {
-            code: code.unwrap_or_default(),
-            reason: reason.unwrap_or_default(),
-            started: started.and_then(|time| time.0),
-            finished: finished.and_then(|time| time.0),
-        }
     }
 }
 

@@ -1,0 +1,116 @@
+//! A template as the verdicts see it: its containers, what they look like, which version it is. No
+//! I/O.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+
+use podfence_seccomp::signature::{Appearance, Signature};
+use podfence_seccomp::{Affected, Judgement, Node as On};
+use podfence_workload::{Container, ContainerKind, Labels, ProfileType, Template};
+
+/// Labels by which the controllers of Kubernetes tell the versions of a template apart.
+const REVISION_LABELS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
+
+/// The containers that decide: a debugging session is none of the workload's.
+pub(super) fn containers(template: &Template) -> impl Iterator<Item = &Container> {
+    let all = template.containers.iter();
+    all.filter(|container| container.kind != ContainerKind::Ephemeral)
+}
+
+/// What is said of containers where it is not known what they would run under.
+pub(super) fn judge_nowhere(template: &Template) -> Vec<(Box<str>, Judgement)> {
+    containers(template)
+        .map(|container| {
+            let affected = Affected::of(template, container, On::default());
+            (container.name.clone(), Judgement::without_profile(affected))
+        })
+        .collect()
+}
+
+/// The digest in what a runtime says of an image: `docker.io/library/nginx@sha256:…`.
+pub(super) fn digest(image: &str) -> &str {
+    image.rsplit_once('@').map_or(image, |(_, digest)| digest)
+}
+
+/// The known breakages that a container looks like.
+#[must_use]
+pub(super) fn signatures(container: &Container) -> Vec<&'static Signature> {
+    let command = container.command.iter().chain(&container.arguments);
+    let command: Vec<&str> = command.map(|word| &**word).collect();
+    let appearance = Appearance {
+        image: container.image.as_deref().unwrap_or_default(),
+        command: &command,
+        added: container
+            .security
+            .capabilities
+            .as_ref()
+            .map(|capabilities| &capabilities.add),
+    };
+    let all = Signature::all().unwrap_or_default();
+    all.iter()
+        .filter(|known| known.recognises(appearance))
+        .collect()
+}
+
+/// The profile files that containers choose, each with its container.
+pub(super) fn files(template: &Template) -> Vec<(Box<str>, Box<str>)> {
+    let chosen = |container: &Container| {
+        let own = container.security.seccomp.as_ref();
+        let profile = own.or(template.security.seccomp.as_ref())?;
+        let is_file = profile.profile_type == ProfileType::Localhost;
+        let path = profile
+            .localhost
+            .clone()
+            .filter(|path| is_file && !path.is_empty())?;
+        Some((container.name.clone(), path))
+    };
+    containers(template).filter_map(chosen).collect()
+}
+
+/// What names the version of a template that a pod has: its controller's own name for it, which
+/// changes with everything in the template, and what of it is seen here.
+pub(super) fn version_id(labels: &Labels, template: &Template) -> Box<str> {
+    let print = fingerprint(template);
+    let revision = REVISION_LABELS.iter().find_map(|key| labels.get(key));
+    match revision {
+        Some(revision) => format!("{revision}/{print}").into(),
+        None => print.into(),
+    }
+}
+
+/// What of a template makes its containers behave as they do. The pods of a template differ from it
+/// in what admission added: tolerations, volumes.
+pub(super) fn fingerprint(template: &Template) -> String {
+    let mut hasher = DefaultHasher::new();
+    for container in containers(template) {
+        let Container {
+            kind,
+            name,
+            image,
+            command,
+            arguments,
+            security,
+            ..
+        } = container;
+        (kind.field(), name, image, command, arguments, security).hash(&mut hasher);
+    }
+    let Template {
+        host_network,
+        host_pid,
+        host_ipc,
+        host_users,
+        runtime_class,
+        security,
+        ..
+    } = template;
+    (
+        host_network,
+        host_pid,
+        host_ipc,
+        host_users,
+        runtime_class,
+        security,
+    )
+        .hash(&mut hasher);
+    format!("{:016x}", hasher.finish())
+}
