@@ -1,5 +1,6 @@
 //! What was typed, and what it asks for. No I/O.
 
+mod import;
 mod seccomp;
 
 use std::ffi::OsString;
@@ -10,6 +11,10 @@ use podfence_podsecurity::{Level, LevelVersion, Version};
 
 use crate::read::Input;
 
+pub(crate) use import::{
+    AuditLogArguments, GadgetArguments, ImportCommand, ManifestForm, SpoArguments, TargetArguments,
+    WorkloadName, digest,
+};
 pub(crate) use seccomp::{
     CompareArguments, CompletionsArguments, ContainerArguments, ExplainArguments, Form,
     RenderCommand, SeccompCommand, SeccompProfileArguments,
@@ -30,6 +35,8 @@ pub(crate) enum Command {
     Seccomp(SeccompCommand),
     #[command(subcommand)]
     Render(RenderCommand),
+    #[command(subcommand)]
+    Import(ImportCommand),
     Completions(CompletionsArguments),
 }
 

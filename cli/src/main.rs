@@ -2,6 +2,7 @@
 
 mod args;
 mod document;
+mod import;
 mod nearest;
 mod profile;
 mod read;
@@ -21,7 +22,7 @@ use podfence_seccomp::Profile;
 
 use args::{
     Arguments, Command, CompareArguments, CompletionsArguments, ContainerArguments,
-    ExplainArguments, RenderCommand, ScanArguments, ScanConfig, SeccompCommand,
+    ExplainArguments, ImportCommand, RenderCommand, ScanArguments, ScanConfig, SeccompCommand,
     SeccompProfileArguments, Standard,
 };
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Seccomp(SeccompCommand::Explain(arguments)) => explain(&arguments),
         Command::Seccomp(SeccompCommand::Compare(arguments)) => compare(&arguments),
         Command::Render(RenderCommand::SeccompProfile(arguments)) => render(&arguments),
+        Command::Import(command) => import(&command),
         Command::Completions(CompletionsArguments { shell }) => completions(shell.into()),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
@@ -91,6 +93,26 @@ fn render(arguments: &SeccompProfileArguments) -> Result<u8, Box<dyn std::error:
     warn_of_assumptions(&[&arguments.profile], &arguments.container);
     print(&profile)?;
     Ok(ALLOWED)
+}
+
+fn import(command: &ImportCommand) -> Result<u8, Box<dyn std::error::Error>> {
+    let import::Answer {
+        text,
+        warnings,
+        errors,
+    } = import::import(command)?;
+    for warning in warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    for error in &errors {
+        complain(&format!("error: {error}"));
+    }
+    print(&text)?;
+    Ok(if errors.is_empty() {
+        ALLOWED
+    } else {
+        UNREADABLE
+    })
 }
 
 fn completions(shell: Shell) -> Result<u8, Box<dyn std::error::Error>> {

@@ -162,7 +162,7 @@ words! {
         AuditLog,
         /// The security-profiles-operator: names only.
         SPO,
-        /// Inspektor Gadget: names only.
+        /// Inspektor Gadget: names; of its traceloop also arguments and results.
         InspektorGadget,
     }
 }

@@ -137,6 +137,27 @@ impl Architecture {
     }
 }
 
+impl Architecture {
+    /// Whether programs of this ABI can run on such nodes.
+    #[must_use]
+    pub const fn serves(self, abi: Abi) -> bool {
+        match self {
+            Self::Amd64 => matches!(abi, Abi::X86_64 | Abi::X86 | Abi::X32),
+            Self::Arm64 => matches!(abi, Abi::Aarch64 | Abi::Arm),
+            Self::Arm => matches!(abi, Abi::Arm),
+            Self::I386 => matches!(abi, Abi::X86),
+            Self::Loong64 => matches!(abi, Abi::Loongarch64),
+            Self::Mips | Self::Mipsle => matches!(abi, Abi::Mips),
+            Self::Mips64 | Self::Mips64le => {
+                matches!(abi, Abi::Mips64 | Abi::Mips64n32 | Abi::Mips)
+            }
+            Self::Ppc64 | Self::Ppc64le => matches!(abi, Abi::Ppc64 | Abi::Ppc),
+            Self::Riscv64 => matches!(abi, Abi::Riscv64),
+            Self::S390x => matches!(abi, Abi::S390x | Abi::S390),
+        }
+    }
+}
+
 impl Abi {
     /// Whether filters compare arguments of 64 bits. libseccomp takes x32 and n32 for 32 bits.
     #[must_use]
@@ -168,8 +189,10 @@ impl Abi {
         )
     }
 
-    /// The ABI by the name that OCI profiles use, without `SCMP_ARCH_` and in lower case.
-    pub(crate) fn of_profile(name: &str) -> Option<Self> {
+    /// The ABI by the name that OCI profiles use, without `SCMP_ARCH_` and in lower case; none for
+    /// one that is not known.
+    #[must_use]
+    pub fn of_profile(name: &str) -> Option<Self> {
         let name = match name {
             "ppc64le" => "ppc64",
             "mipsel" => "mips",
@@ -178,5 +201,22 @@ impl Abi {
             other => other,
         };
         name.parse().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Abi, Architecture};
+
+    #[test]
+    fn nodes_serve_their_own_programs_and_those_of_their_kind() {
+        for architecture in Architecture::ALL {
+            assert!(
+                architecture.serves(architecture.native_abi()),
+                "{architecture}"
+            );
+        }
+        assert!(Architecture::Amd64.serves(Abi::X32) && !Architecture::I386.serves(Abi::X86_64));
+        assert!(Architecture::Arm64.serves(Abi::Arm) && !Architecture::Arm.serves(Abi::Aarch64));
     }
 }

@@ -244,6 +244,19 @@ pub(crate) struct CapabilityChange {
     drop: Vec<String>,
 }
 
+impl CapabilityChange {
+    /// The bounding set under a runtime, whose default capabilities this changes.
+    ///
+    /// # Errors
+    ///
+    /// When the runtime refuses the capabilities.
+    pub(crate) fn of(&self, runtime: Runtime) -> Result<CapabilityMask, RefusedCapability> {
+        let [add, drop] = [&self.add, &self.drop]
+            .map(|names| names.iter().map(String::as_str).collect::<CapabilitySet>());
+        runtime.bounding_capabilities(&add, &drop)
+    }
+}
+
 impl ContainerArguments {
     /// The container under a runtime, whose default capabilities it changes.
     ///
@@ -251,12 +264,9 @@ impl ContainerArguments {
     ///
     /// When the runtime refuses the capabilities.
     pub(crate) fn container(&self, runtime: Runtime) -> Result<Container, RefusedCapability> {
-        let CapabilityChange { add, drop } = &self.capabilities;
-        let [add, drop] =
-            [add, drop].map(|names| names.iter().map(String::as_str).collect::<CapabilitySet>());
         Ok(Container {
             architecture: self.arch,
-            bounding: runtime.bounding_capabilities(&add, &drop)?,
+            bounding: self.capabilities.of(runtime)?,
             kernel: self.kernel,
         })
     }
@@ -272,7 +282,7 @@ impl ContainerArguments {
     }
 }
 
-fn profile(text: &str) -> Result<Profile, String> {
+pub(super) fn profile(text: &str) -> Result<Profile, String> {
     text.parse::<Profile>().map_err(|error| {
         let mut message = vec![error.to_string()];
         for runtime in Runtime::ALL {
@@ -290,7 +300,7 @@ fn profile(text: &str) -> Result<Profile, String> {
     })
 }
 
-fn capability_change(text: &str) -> Result<CapabilityChange, String> {
+pub(super) fn capability_change(text: &str) -> Result<CapabilityChange, String> {
     let mut change = CapabilityChange::default();
     for word in text.split(',').filter(|_| !text.is_empty()) {
         let (list, name) = if let Some(name) = word.strip_prefix('+') {

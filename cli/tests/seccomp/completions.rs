@@ -35,7 +35,7 @@ fn kubectl_is_told_what_may_follow() {
     for (words, want) in [
         (
             vec![""],
-            vec!["scan", "seccomp", "render", "completions", ":4"],
+            vec!["scan", "seccomp", "render", "import", "completions", ":4"],
         ),
         (vec!["seccomp", "ex"], vec!["explain", ":4"]),
         (
@@ -46,6 +46,7 @@ fn kubectl_is_told_what_may_follow() {
             vec!["seccomp", "explain", "--ar"],
             vec!["--arg", "--arch", ":4"],
         ),
+        (vec!["import", "sp"], vec!["spo", ":4"]),
         (vec!["xyzzy"], vec![":0"]),
     ] {
         let output = Command::new(&script)

@@ -14,7 +14,7 @@ pub enum Source {
     AuditLog,
     /// The recorder of the security-profiles-operator: names only.
     Spo,
-    /// Inspektor Gadget: names only.
+    /// Inspektor Gadget: names, and of its traceloop also arguments and results.
     InspektorGadget,
 }
 
