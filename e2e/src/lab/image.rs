@@ -158,7 +158,8 @@ pub fn compile_program(name: &str, folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-/// Packs a folder, everything in it root's.
+/// Packs a folder, everything in it root's and of no time: on every node an image has the same
+/// digest, by which it is known to be the same.
 fn tar(folder: &Path, archive: &Path) -> anyhow::Result<()> {
     let mut command = Command::new("tar");
     command
@@ -167,6 +168,7 @@ fn tar(folder: &Path, archive: &Path) -> anyhow::Result<()> {
             "--sort=name",
             "--owner=0",
             "--group=0",
+            "--mtime=@0",
             "--file",
         ])
         .arg(archive)
@@ -213,6 +215,8 @@ fn architecture() -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use std::time::SystemTime;
+
     use super::*;
 
     fn names(archive: &Path) -> Vec<String> {
@@ -253,6 +257,20 @@ mod tests {
             self::names(&folder.path().join("layer.tar")),
             ["./", "./program", "./tmp/"]
         );
+    }
+
+    #[test]
+    fn a_folder_is_packed_the_same_whenever_its_files_were_made() {
+        let (folder, archives) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let file = fs::File::create(folder.path().join("program")).unwrap();
+        let pack = |name| {
+            let archive = archives.path().join(name);
+            tar(folder.path(), &archive).unwrap();
+            fs::read(archive).unwrap()
+        };
+        let first = pack("first");
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        assert!(pack("later") == first);
     }
 
     #[test]

@@ -107,8 +107,7 @@ async fn fails(rollout: &Rollout, story: &Story, program: &Program) -> anyhow::R
     let looked_at = async {
         let [failing, _] = rollout.sees_it_fail(story, name, name).await?;
         // It is the call that it fails for.
-        let said = said_at_its_end(rollout, &failing).await?;
-        ensure!(said == program.says, "{said:?}");
+        says_why(rollout, &failing, program.says).await?;
         Ok(failing)
     };
     let ((status, seen), failing) = tokio::try_join!(watched, looked_at)?;
@@ -121,17 +120,17 @@ async fn fails(rollout: &Rollout, story: &Story, program: &Program) -> anyhow::R
     rollout.reports_accuse(&story.full(name), name).await
 }
 
-/// What a pod printed before its container ended, as a person would look.
-async fn said_at_its_end(rollout: &Rollout, pod: &Pod) -> anyhow::Result<String> {
+/// Waits until a pod has printed why its container ended, as a person would look: a container that
+/// was just started has printed nothing.
+async fn says_why(rollout: &Rollout, pod: &Pod, why: &str) -> anyhow::Result<()> {
     let namespace = pod.namespace().context("no namespace")?;
-    let logs = [
-        "logs",
-        "--previous",
-        "--namespace",
-        &namespace,
-        &pod.name_any(),
-    ];
-    Ok(rollout.cluster.lab().kubectl(&logs).await?.stdout)
+    let logs = ["logs", "--namespace", &namespace, &pod.name_any()];
+    eventually(PATIENCE, async || {
+        let said = rollout.cluster.lab().kubectl(&logs).await?.stdout;
+        ensure!(said == why, "{said:?}");
+        Ok(())
+    })
+    .await
 }
 
 /// Whether a status says where and why a program's Deployment fails.
