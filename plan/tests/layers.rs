@@ -84,13 +84,14 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Crates whose every source file begins with a line that says its job.
-const CRATES: [&str; 8] = [
+const CRATES: [&str; 9] = [
     "workload",
     "seccomp",
     "podsecurity",
     "crd",
     "plan",
     "operator",
+    "agent",
     "cli",
     "e2e",
 ];

@@ -141,6 +141,17 @@ impl Judge {
     }
 }
 
+impl From<Filter> for Judge {
+    /// Judges by a filter that is in force somewhere. Of which profile it was made is not known, and
+    /// so not what more capabilities would do.
+    fn from(filter: Filter) -> Self {
+        Self {
+            filter,
+            unlocking: Vec::new(),
+        }
+    }
+}
+
 /// What becomes of a call, and which capability would let it through.
 ///
 /// # Errors

@@ -1,0 +1,189 @@
+//! The loop: take in news, look, write what changed. Does I/O through others.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use podfence_seccomp::Profile;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, spawn_blocking};
+use tokio::time::{Instant, sleep_until};
+
+use crate::args::{Functions, KubeletAccess};
+use crate::cluster::{Cluster, Node, Source};
+use crate::kubelet::{Answers, Known};
+use crate::look::kubelet;
+use crate::looker::{Looker, Question};
+use crate::report::specification;
+use crate::server::Vitals;
+use crate::watch::Report;
+use crate::write::Writer;
+
+/// How often files and containers are looked at while nothing is heard. What is read again is a few
+/// hundred folder entries.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long news is gathered before a look: a pod that starts changes several times.
+const SETTLE: Duration = Duration::from_secs(1);
+
+/// How often the kubelet is asked. Its setting changes only with its restart; and whether we may ask
+/// is kept by the kubelet for minutes, so that this costs the API server nothing.
+const KUBELET_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Why the loop ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum End {
+    /// It was asked to.
+    Shutdown,
+    /// Nothing is watched any more.
+    WatchesEnded,
+}
+
+/// The loop's state.
+#[derive(Debug)]
+pub struct Driver {
+    functions: Functions,
+    access: KubeletAccess,
+    cluster: Cluster,
+    /// None while it looks.
+    looker: Option<Looker>,
+    writer: Writer,
+    vitals: watch::Sender<Vitals>,
+    answers: Answers,
+    asked: Option<Instant>,
+    /// The profile of the runtime that the Node said last.
+    profile: Option<(String, Option<Arc<Profile>>)>,
+}
+
+impl Driver {
+    /// Before its first look.
+    #[must_use]
+    pub fn new(
+        functions: Functions,
+        access: KubeletAccess,
+        looker: Looker,
+        writer: Writer,
+        vitals: watch::Sender<Vitals>,
+    ) -> Self {
+        Self {
+            functions,
+            access,
+            cluster: Cluster::default(),
+            looker: Some(looker),
+            writer,
+            vitals,
+            answers: Answers::default(),
+            asked: None,
+            profile: None,
+        }
+    }
+
+    /// Goes on until it is asked to end.
+    ///
+    /// # Errors
+    /// When a look panicked, which is a mistake of ours.
+    pub async fn run(
+        mut self,
+        mut reports: mpsc::Receiver<Report>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<End, JoinError> {
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut due = Instant::now();
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut shutdown => return Ok(End::Shutdown),
+                report = reports.recv() => {
+                    let Some((source, news)) = report else {
+                        return Ok(End::WatchesEnded);
+                    };
+                    let now = Instant::now();
+                    self.cluster.take(source, news, now);
+                    due = due.min(now + SETTLE);
+                }
+                () = sleep_until(due) => {
+                    let turned = tokio::select! {
+                        () = &mut shutdown => return Ok(End::Shutdown),
+                        turned = self.turn() => turned?,
+                    };
+                    self.vitals.send_replace(Vitals { beat: Instant::now(), awaits: turned });
+                    due = Instant::now() + INTERVAL;
+                }
+            }
+        }
+    }
+
+    /// Looks and writes; says what the report waits for, if anything.
+    async fn turn(&mut self) -> Result<Option<String>, JoinError> {
+        let Some(node) = self.cluster.node().cloned() else {
+            return Ok(Some("the Node".to_owned()));
+        };
+        if self.functions.need_pods() && !self.cluster.has(Source::Pods) {
+            let why = self.cluster.pods_problem(Instant::now());
+            if why.is_none() {
+                return Ok(Some("the first list of pods".to_owned()));
+            }
+        }
+        self.ask_kubelet(&node).await;
+        let now = Instant::now();
+        let known = self.answers.known(now);
+        let profile = self.profile_of(&node);
+        let question = Question {
+            pods: self.cluster.pods(),
+            profile: profile.clone(),
+            // Without a right to ask the kubelet, containers show its setting.
+            containers: self.functions.runtime
+                || self.functions.containers
+                || (self.functions.kubelet && matches!(known, Known::Problem(_))),
+        };
+        let Some(mut looker) = self.looker.take() else {
+            return Ok(Some("a look that did not come to its end".to_owned()));
+        };
+        let (looker, mut sight) = spawn_blocking(move || {
+            let sight = looker.look(&question);
+            (looker, sight)
+        })
+        .await?;
+        self.looker = Some(looker);
+        if self.functions.need_pods() {
+            let problem = self.cluster.pods_problem(now);
+            sight.containers_problem = problem.or(sight.containers_problem);
+        }
+        let spec = specification(&node, profile.as_deref(), self.functions, &known, sight);
+        let live = self.cluster.live();
+        Ok(match self.writer.write(&spec, &node.uid, live).await {
+            Ok(true) => None,
+            Ok(false) => Some("the report to be written".to_owned()),
+            Err(error) => {
+                tracing::warn!(%error, "could not write the report");
+                Some(error.to_string())
+            }
+        })
+    }
+
+    async fn ask_kubelet(&mut self, node: &Node) {
+        let now = Instant::now();
+        let is_due = self.asked.is_none_or(|at| now - at >= KUBELET_INTERVAL);
+        if !self.functions.kubelet || !is_due {
+            return;
+        }
+        let answer = kubelet::ask(&self.access, node).await;
+        let now = Instant::now();
+        self.asked = Some(now);
+        self.answers.take(answer, now);
+    }
+
+    fn profile_of(&mut self, node: &Node) -> Option<Arc<Profile>> {
+        if let Some((version, profile)) = &self.profile
+            && *version == node.runtime
+        {
+            return profile.clone();
+        }
+        let profile = node.runtime.parse::<Profile>();
+        if let Err(error) = &profile {
+            tracing::warn!(%error, "the runtime's profile is not known");
+        }
+        let profile = profile.ok().map(Arc::new);
+        self.profile = Some((node.runtime.clone(), profile.clone()));
+        profile
+    }
+}
