@@ -1,6 +1,7 @@
 # syntax=docker/dockerfile:1
 
-# The operator's image: one static program and nothing else.
+# Two images, each of one static program and nothing else: the operator's, which is built unless another is asked for,
+# and with `--target agent` the node agent's.
 #
 # Debian and glibc, as in the tests, linked statically; the memory allocator and resolver are then those that were tested.
 FROM rust:1.95-slim-bookworm AS build
@@ -11,12 +12,22 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target \
     target="$(rustc -vV | sed -n 's/^host: //p')" && \
     RUSTFLAGS="-C target-feature=+crt-static" \
-    cargo build --locked --release --package podfence-operator --target "$target" && \
-    cp "target/$target/release/podfence-operator" /podfence-operator
+    cargo build --locked --release --package podfence-operator --package podfence-agent --target "$target" && \
+    cp "target/$target/release/podfence-operator" "target/$target/release/podfence-agent" /
 
-# No shell, no libraries, no package manager: nothing to patch but the program. The API server's certificate authority
-# comes with the service account, so no certificates are needed either.
-FROM scratch
+# No shell, no libraries, no package manager: nothing to patch but the program. The certificate authorities of the API
+# server and the kubelet come with the service account, so no certificates are needed either.
+FROM scratch AS agent
+LABEL org.opencontainers.image.title="Podfence node agent" \
+      org.opencontainers.image.description="Looks at one node and keeps its NodeReport." \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /podfence-agent /podfence-agent
+# Root, to whom belongs what it reads; config/agent takes every capability from it.
+USER 0:0
+EXPOSE 8081
+ENTRYPOINT ["/podfence-agent"]
+
+FROM scratch AS operator
 LABEL org.opencontainers.image.title="Podfence" \
       org.opencontainers.image.description="Brings every namespace to its Pod Security level without breaking what runs." \
       org.opencontainers.image.licenses="Apache-2.0"

@@ -5,6 +5,7 @@ SHELL := bash
 
 VERSION := $(shell sed -n 's/^version = "\(.*\)"$$/\1/p' Cargo.toml)
 IMAGE ?= podfence-operator:$(VERSION)
+AGENT_IMAGE ?= podfence-agent:$(VERSION)
 # KEEP=1: `make demo` leaves its cluster running and prints how to reach it.
 KEEP ?=
 # How long `make fuzz` goes on, in seconds.
@@ -79,8 +80,9 @@ scan-self: lab ## our own manifests pass our own scan at restricted
 	  | $(CARGO) run --locked --quiet --package kubectl-podfence -- scan --level restricted -f -
 
 .PHONY: image
-image: ## build the container image with docker, or ENGINE=podman; IMAGE=NAME:TAG
-	$(or $(ENGINE),docker) build --tag $(IMAGE) .
+image: ## build the container images with docker, or ENGINE=podman; IMAGE=NAME:TAG AGENT_IMAGE=NAME:TAG
+	$(or $(ENGINE),docker) build --target operator --tag $(IMAGE) .
+	$(or $(ENGINE),docker) build --target agent --tag $(AGENT_IMAGE) .
 
 .PHONY: clean-lab
 clean-lab: ## remove the built Kubernetes of the tests
