@@ -16,4 +16,4 @@ mod eventually;
 mod program;
 
 pub use eventually::eventually;
-pub use program::build_program;
+pub use program::{build_program, build_static_program};

@@ -15,9 +15,37 @@ use tokio::process::Command;
 /// When it does not compile, or there is none of that name.
 pub async fn build_program(name: &str) -> anyhow::Result<PathBuf> {
     // The workspace's features, so that what `cargo test --workspace` has built is used again.
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build(name, cargo().args(["--workspace", "--bin", name])).await
+}
+
+/// Builds the program of a package of the same name as for its image: static, so that it needs
+/// nothing beside itself.
+///
+/// # Errors
+///
+/// As [`build_program`].
+pub async fn build_static_program(name: &str) -> anyhow::Result<PathBuf> {
+    let host = Command::new("rustc").arg("-vV").output().await?;
+    let host = String::from_utf8(host.stdout)?;
+    let host = host.lines().find_map(|line| line.strip_prefix("host: "));
+    let host = host.context("rustc names no host")?;
+    // Only with --target do the flags leave build scripts and procedural macros alone, and what
+    // was built of the workspace without them.
+    let mut command = cargo();
     command
-        .args(["build", "--locked", "--quiet", "--workspace", "--bin", name])
+        .args(["--package", name, "--target", host])
+        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    build(name, &mut command).await
+}
+
+fn cargo() -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(["build", "--locked", "--quiet"]);
+    command
+}
+
+async fn build(name: &str, command: &mut Command) -> anyhow::Result<PathBuf> {
+    command
         .args(["--message-format", "json-render-diagnostics"])
         .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(".."))
         .stdin(Stdio::null())

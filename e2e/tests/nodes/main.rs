@@ -4,6 +4,7 @@
 // A story that panics has failed, and says where.
 #![allow(clippy::indexing_slicing)]
 
+mod agent;
 mod breakage;
 mod effective;
 mod filters;
@@ -28,6 +29,8 @@ fn main() -> ExitCode {
         // With labs of their own; they take longest, so they begin first.
         Case::new(remains::of_killed_and_interrupted_tests_are_none),
         Case::new(remains::of_stopped_labs_are_none),
+        Case::new(agent::reports_what_its_nodes_are_and_nothing_twice),
+        Case::new(agent::finds_what_a_switch_has_not_reached_with_and_without_the_kubelet),
         // On the nodes that all the others share.
         Case::new(effective::profiles_and_capabilities_are_what_containers_have),
         Case::new(effective::profiles_and_capabilities_are_so_among_own_users_too),
