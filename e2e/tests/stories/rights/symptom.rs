@@ -26,6 +26,10 @@ pub(super) enum Symptom {
     Blind,
     /// Nothing tightens, and `ReportComplete` names the resource.
     Unseen,
+    /// `ReportComplete` names the resource, and labels wait for none of it.
+    UnseenBeside,
+    /// The log says that the report of a node is not there, or not written.
+    NoReport,
     /// As a watch that is lost: the log says so at once, and after a minute `ReportComplete` does.
     Unwatched,
     /// Ready is False, for writing failed.
@@ -64,6 +68,8 @@ impl Symptom {
                 | "jobs",
                 "list",
             ) => Self::Unseen,
+            ("nodes" | "nodereports" | "syscallrecords", "list") => Self::UnseenBeside,
+            ("nodereports", "create" | "patch") | ("nodereports/status", "patch") => Self::NoReport,
             (_, "watch") => Self::Unwatched,
             ("namespaces", "patch") => Self::CannotLabel,
             ("namespacepolicies", "patch") => Self::NoFinalizer,
@@ -92,6 +98,8 @@ impl Deprived<'_> {
         match symptom {
             Symptom::Blind => self.is_blind().await,
             Symptom::Unseen => self.says_what_is_unseen().await,
+            Symptom::UnseenBeside => self.labels_and_says_what_is_unseen().await,
+            Symptom::NoReport => self.says_what_becomes_of_reports().await,
             Symptom::Unwatched => self.says_what_is_unwatched().await,
             Symptom::CannotLabel => self.says_that_writing_failed().await,
             Symptom::NoFinalizer => self.sets_no_finalizer().await,
@@ -116,6 +124,24 @@ impl Deprived<'_> {
             .sees_phase("apps", "clean", Phase::Unknown, Reason::Forbidden)
             .await?;
         Ok(())
+    }
+
+    async fn labels_and_says_what_is_unseen(&self) -> anyhow::Result<()> {
+        self.story.sees_labels("clean", ENFORCED).await?;
+        self.reports_the_resource().await
+    }
+
+    async fn says_what_becomes_of_reports(&self) -> anyhow::Result<()> {
+        let node = json!({ "apiVersion": "v1", "kind": "Node", "metadata": { "name": "bare" } });
+        let lab = self.cluster.lab();
+        lab.kubectl_with_input(&["apply", "-f", "-"], &node.to_string())
+            .await?;
+        self.logged("nodereports").await?;
+        self.story.sees_labels("clean", ENFORCED).await?;
+        lab.kubectl(&["delete", "node", "bare"]).await?;
+        lab.kubectl(&["delete", "nodereports", "--all"])
+            .await
+            .map(drop)
     }
 
     async fn says_what_is_unwatched(&self) -> anyhow::Result<()> {
