@@ -166,6 +166,13 @@ impl Cluster {
         self.listed.contains(&source)
     }
 
+    /// Why this cannot be listed or watched, if so.
+    #[must_use]
+    pub fn failure(&self, source: Source) -> Option<&str> {
+        let failing = self.failing.get(&source);
+        failing.map(|(_, why)| why.as_str())
+    }
+
     /// The Node, if there is one.
     #[must_use]
     pub const fn node(&self) -> Option<&Node> {
@@ -355,6 +362,8 @@ mod tests {
         cluster.take(Source::Pods, failed(), start);
         // Never listed: nothing is known.
         assert!(cluster.pods_problem(start).is_some());
+        assert_eq!(cluster.failure(Source::Pods), Some("403: no"));
+        assert_eq!(cluster.failure(Source::Node), None);
         cluster.take(Source::Pods, News::Listed, after(1));
         assert_eq!(cluster.pods_problem(after(1)), None);
         cluster.take(Source::Pods, failed(), after(2));

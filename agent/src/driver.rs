@@ -9,7 +9,7 @@ use tokio::task::{JoinError, spawn_blocking};
 use tokio::time::{Instant, sleep_until};
 
 use crate::args::{Functions, KubeletAccess};
-use crate::cluster::{Cluster, Node, Source};
+use crate::cluster::{Cluster, News, Node, Source};
 use crate::kubelet::{Answers, Known};
 use crate::look::kubelet;
 use crate::looker::{Looker, Question};
@@ -97,6 +97,9 @@ impl Driver {
                         return Ok(End::WatchesEnded);
                     };
                     let now = Instant::now();
+                    if let News::Failed(why) = &news {
+                        tracing::warn!(?source, error = why, "could not watch");
+                    }
                     self.cluster.take(source, news, now);
                     due = due.min(now + SETTLE);
                 }
@@ -115,7 +118,7 @@ impl Driver {
     /// Looks and writes; says what the report waits for, if anything.
     async fn turn(&mut self) -> Result<Option<String>, JoinError> {
         let Some(node) = self.cluster.node().cloned() else {
-            return Ok(Some("the Node".to_owned()));
+            return Ok(Some(self.awaited(Source::Node, "the Node")));
         };
         if self.functions.need_pods() && !self.cluster.has(Source::Pods) {
             let why = self.cluster.pods_problem(Instant::now());
@@ -152,12 +155,20 @@ impl Driver {
         let live = self.cluster.live();
         Ok(match self.writer.write(&spec, &node.uid, live).await {
             Ok(true) => None,
-            Ok(false) => Some("the report to be written".to_owned()),
+            Ok(false) => Some(self.awaited(Source::Report, "the report")),
             Err(error) => {
                 tracing::warn!(%error, "could not write the report");
                 Some(error.to_string())
             }
         })
+    }
+
+    /// What the report waits for, and why it does.
+    fn awaited(&self, source: Source, name: &str) -> String {
+        match self.cluster.failure(source) {
+            Some(why) => format!("{name}: {why}"),
+            None => name.to_owned(),
+        }
     }
 
     async fn ask_kubelet(&mut self, node: &Node) {

@@ -1,7 +1,7 @@
 //! Which containers tell what: the kubelet's setting, the runtime's profile, what is older than a
 //! switch. Pure.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use podfence_crd::Deviation;
@@ -22,8 +22,9 @@ pub struct Inspected {
     /// Those that were given `RuntimeDefault`: of each set of capabilities the newest, for those
     /// before it may be older than an upgrade of the runtime.
     pub given: Vec<Given>,
-    /// How many run, as the API says, and have no bundle that could be read.
-    pub unseen: usize,
+    /// The ids of those that run, as the API server says, and have no bundle that could be read. It
+    /// may be that they have ended just now.
+    pub unseen: Vec<Box<str>>,
 }
 
 /// A container that was given `RuntimeDefault`.
@@ -52,7 +53,7 @@ pub fn inspect(
     for pod in pods {
         for running in &pod.running {
             let Some((id, bundle)) = bundles.get_key_value(&*running.id) else {
-                inspected.unseen += 1;
+                inspected.unseen.push(running.id.clone());
                 continue;
             };
             let confined = bundle.configuration.rules.is_some();
@@ -83,9 +84,14 @@ pub fn inspect(
         .iter()
         .map(|pod| (&*pod.uid, pod.confines_sandbox()))
         .collect();
+    let containers = pods.iter().flat_map(|pod| &pod.running);
+    let containers: HashSet<&str> = containers.map(|running| &*running.id).collect();
     for (id, bundle) in bundles {
         let uid = bundle.configuration.sandbox_of.as_deref();
-        if uid.is_some_and(|uid| confining.get(uid) == Some(&true)) {
+        // What the API server calls a container is no sandbox, whatever its annotations say: some
+        // runtimes take them over from the pod.
+        let is_sandbox = !containers.contains(id);
+        if is_sandbox && uid.is_some_and(|uid| confining.get(uid) == Some(&true)) {
             take(&mut newest, id, bundle);
         }
     }
@@ -160,8 +166,13 @@ mod tests {
         let unconfined = json!({ "seccompProfile": { "type": "Unconfined" } });
         let privileged = json!({ "privileged": true });
         for (name, pods, bundles, unseen) in [
-            ("nothing", vec![], vec![], 0),
-            ("no bundle", vec![pod("a", &json!({}), "1")], vec![], 1),
+            ("nothing", vec![], vec![], vec![]),
+            (
+                "no bundle",
+                vec![pod("a", &json!({}), "1")],
+                vec![],
+                vec!["1"],
+            ),
             (
                 "a bundle without a pod",
                 vec![],
@@ -169,13 +180,13 @@ mod tests {
                     ("1", bundle(1, true, None, &[])),
                     ("2", bundle(1, true, Some("a"), &[])),
                 ],
-                0,
+                vec![],
             ),
             (
                 "another profile",
                 vec![pod("a", &unconfined, "1")],
                 vec![("1", bundle(1, true, None, &[]))],
-                0,
+                vec![],
             ),
             (
                 "privileged, and its sandbox",
@@ -184,11 +195,11 @@ mod tests {
                     ("1", bundle(1, false, None, &[])),
                     ("2", bundle(1, false, Some("a"), &[])),
                 ],
-                0,
+                vec![],
             ),
         ] {
             let wanted = Inspected {
-                unseen,
+                unseen: unseen.into_iter().map(Into::into).collect(),
                 ..Inspected::default()
             };
             assert_eq!(look(&pods, &bundles), wanted, "{name}");
@@ -217,16 +228,20 @@ mod tests {
     #[test]
     fn of_each_set_of_capabilities_the_newest_counts() {
         let default = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+        let unconfined = json!({ "seccompProfile": { "type": "Unconfined" } });
         let pods = [
             pod("a", &default, "1"),
             pod("b", &default, "2"),
             pod("c", &default, "3"),
+            pod("d", &unconfined, "6"),
         ];
         let bundles = [
             ("1", bundle(9, true, None, &["CHOWN"])),
             ("2", bundle(8, true, None, &["CHOWN"])),
             ("3", bundle(1, false, None, &["KILL"])),
             ("4", bundle(5, true, Some("a"), &["KILL"])),
+            // A container that says that it is a sandbox.
+            ("6", bundle(9, true, Some("a"), &["KILL"])),
             ("5", bundle(1, true, Some("a"), &["FOWNER"])),
         ];
         assert_eq!(given(&look(&pods, &bundles)), ["1", "4", "5"]);

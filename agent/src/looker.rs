@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use podfence_seccomp::{Container, KernelVersion, Profile};
 
 use crate::args::{Functions, Places};
 use crate::in_force::{Compared, compare};
-use crate::inspect::{Given, inspect};
+use crate::inspect::{Given, Inspected, inspect};
 use crate::look::bundles::{self, Bundles};
 use crate::look::profiles::Profiles;
 use crate::look::{apparmor, kernel};
@@ -36,7 +37,13 @@ pub struct Looker {
     bundles: Bundles,
     profiles: Profiles,
     compared: HashMap<Key, Compared>,
+    /// Since when containers that run have had no bundle.
+    unseen: HashMap<Box<str>, Instant>,
 }
+
+/// How long the API server may say that a container runs whose bundle is gone: the kubelet tells it
+/// within seconds.
+const GRACE: Duration = Duration::from_secs(30);
 
 /// What the outcome of a comparison depends on.
 type Key = (RulesDigest, &'static str, Container);
@@ -51,6 +58,7 @@ impl Looker {
             bundles: Bundles::default(),
             profiles: Profiles::default(),
             compared: HashMap::new(),
+            unseen: HashMap::new(),
         }
     }
 
@@ -85,8 +93,10 @@ impl Looker {
 
     fn look_at_containers(&mut self, question: &Question, sight: &mut Sight) {
         let runtime = question.profile.as_ref().map(|profile| profile.runtime);
-        sight.containers_problem = self.bundles.look(&self.places, runtime);
+        let problem = self.bundles.look(&self.places, runtime);
         let inspected = inspect(&question.pods, &self.bundles.all(), runtime);
+        let unseen = self.unseen(&inspected, Instant::now());
+        sight.containers_problem = problem.or(unseen);
         if self.functions.runtime
             && let Some(profile) = &question.profile
         {
@@ -96,6 +106,19 @@ impl Looker {
             }
         }
         sight.containers = Some(inspected);
+    }
+
+    /// That containers have no bundle where bundles should be, if so.
+    fn unseen(&mut self, inspected: &Inspected, now: Instant) -> Option<String> {
+        let since = |id: &str| *self.unseen.get(id).unwrap_or(&now);
+        let unseen = inspected.unseen.iter();
+        self.unseen = unseen.map(|id| (id.clone(), since(id))).collect();
+        let mut lasting = self.unseen.values();
+        lasting.any(|since| now - *since >= GRACE).then(|| {
+            "containers run whose configurations are not where the runtime keeps them by default; \
+             mount that folder, and name it by --containerd-bundles or --cri-o-bundles"
+                .to_owned()
+        })
     }
 
     /// What became of comparing each with what is known.
@@ -144,5 +167,41 @@ impl Looker {
         let text = bundles::text(&self.places, profile.runtime, &given.id)?;
         let rules = oci::rules(&text).ok()??;
         Some(compare(rules, profile, container))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use clap::Parser;
+
+    use super::Looker;
+    use crate::args::Args;
+    use crate::inspect::Inspected;
+
+    #[test]
+    fn a_container_that_stays_unseen_is_said() {
+        let args = ["podfence-agent", "--node-name=a", "--runtime"];
+        let config = Args::try_parse_from(args).expect("parses").resolve();
+        let config = config.expect("resolves");
+        let mut looker = Looker::new(config.functions, config.places);
+        let unseen = |ids: &[&str]| Inspected {
+            unseen: ids.iter().map(|id| (*id).into()).collect(),
+            ..Inspected::default()
+        };
+        let start = Instant::now();
+        let mut is_said = |ids, seconds| {
+            let now = start + Duration::from_secs(seconds);
+            looker.unseen(&unseen(ids), now).is_some()
+        };
+        assert!(!is_said(&[], 0));
+        assert!(!is_said(&["1"], 1));
+        // One that ended, and another one that came and ended.
+        assert!(!is_said(&["2"], 31));
+        assert!(!is_said(&["2", "3"], 60));
+        assert!(is_said(&["2", "3"], 61));
+        assert!(!is_said(&["3"], 62));
+        assert!(!is_said(&[], 100));
     }
 }

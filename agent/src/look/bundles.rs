@@ -4,7 +4,7 @@
 //! A configuration is written once, before its container starts, so each is read once; of what it
 //! says little is kept, for a node has hundreds of containers.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -25,6 +25,17 @@ const MOST_BYTES: u64 = 4 << 20;
 #[derive(Debug, Default)]
 pub struct Bundles {
     known: HashMap<Box<str>, (Stamp, Bundle)>,
+    /// Those that could not be understood at the last look.
+    malformed: HashMap<Box<str>, Stamp>,
+}
+
+/// Why a configuration is not known.
+#[derive(Debug, thiserror::Error)]
+enum BundleError {
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    #[error("{1}")]
+    Malformed(Stamp, serde_json::Error),
 }
 
 /// Where a runtime keeps its bundles, and the path of the configuration within one.
@@ -59,7 +70,9 @@ impl Bundles {
             }
         };
         let mut there = HashSet::new();
-        let mut problem = None;
+        let mut malformed = HashMap::new();
+        // Sorted, so that the same is said whichever comes first.
+        let mut problems = BTreeSet::new();
         for entry in entries.flatten().take(MOST_BUNDLES) {
             // Runtimes name them by their ids.
             let Ok(id) = entry.file_name().into_string() else {
@@ -70,23 +83,32 @@ impl Bundles {
                     there.insert(id);
                 }
                 // It is being made, or being removed.
-                Err(ReadError::Io(error))
+                Err(BundleError::Read(ReadError::Io(error)))
                     if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
-                // The same whichever of them comes first.
-                Err(error) => {
-                    problem = Some(format!(
-                        "failed to read configurations of containers in {}: {error}; run the \
-                         agent as root, to whom they belong",
-                        root.display()
+                Err(BundleError::Read(error)) => {
+                    problems.insert(format!(
+                        "{error}; run the agent as root, to whom they belong"
                     ));
+                }
+                Err(BundleError::Malformed(stamp, error)) => {
+                    // The first time, it may be that it was being written.
+                    if self.malformed.get(&*id) == Some(&stamp) {
+                        problems.insert(error.to_string());
+                    }
+                    malformed.insert(id.into(), stamp);
                 }
             }
         }
         self.known.retain(|id, _| there.contains(&**id));
-        problem
+        self.malformed = malformed;
+        let problem = problems.first()?;
+        Some(format!(
+            "failed to read configurations of containers in {}: {problem}",
+            root.display()
+        ))
     }
 
-    fn read(&mut self, id: &str, path: &Path) -> Result<(), ReadError> {
+    fn read(&mut self, id: &str, path: &Path) -> Result<(), BundleError> {
         let opened = Opened::open(path)?;
         let (stamp, created) = (opened.stamp, opened.written);
         if self.known.get(id).is_some_and(|(known, _)| *known == stamp) {
@@ -94,8 +116,8 @@ impl Bundles {
         }
         let content = opened.content(MOST_BYTES)?;
         let text = String::from_utf8_lossy(&content);
-        let configuration = Configuration::read(&text)
-            .map_err(|error| ReadError::Io(std::io::Error::new(ErrorKind::InvalidData, error)))?;
+        let configuration = Configuration::read(&text);
+        let configuration = configuration.map_err(|error| BundleError::Malformed(stamp, error))?;
         let bundle = Bundle {
             created,
             configuration,
@@ -186,8 +208,10 @@ mod tests {
 
         write("containerd/1/config.json", "{}");
         write("containerd/3/config.json", "nonsense");
-        let problem = bundles.look(&places, Some(Runtime::Containerd));
-        assert!(problem.expect("a problem").contains("expected"));
+        let mut look = || bundles.look(&places, Some(Runtime::Containerd));
+        // It may be that it is being written.
+        assert_eq!(look(), None);
+        assert!(look().expect("a problem").contains("expected"));
         assert_eq!(ids(&bundles), ["1"]);
         assert!(rules(&bundles).is_none());
 
