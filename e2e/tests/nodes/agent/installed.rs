@@ -1,6 +1,6 @@
 //! `config/agent` in a lab: its image on the nodes, its DaemonSet as the lab's network needs it.
 
-use std::{collections::BTreeMap, fs, net::TcpListener, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fs, net::TcpListener, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::{
@@ -44,7 +44,7 @@ impl<'a> Agents<'a> {
         nodes: &[&Arc<Node>],
         without: &[&str],
     ) -> anyhow::Result<Self> {
-        let image = Image::of_program(NAME, build_static_program(NAME).await?);
+        let image = Image::of_program(NAME, executable().await?);
         for node in nodes {
             node.import(&image).await?;
         }
@@ -209,6 +209,14 @@ impl<'a> Agents<'a> {
         let answer = accounts.create_token_request(NAME, &parameters, &request);
         let status = answer.await?.status.context("no token")?;
         Ok(status.token)
+    }
+}
+
+/// `PODFENCE_AGENT` names a static program to be used as it is, such as a release.
+async fn executable() -> anyhow::Result<PathBuf> {
+    match std::env::var_os("PODFENCE_AGENT") {
+        Some(executable) => Ok(executable.into()),
+        None => build_static_program(NAME).await,
     }
 }
 
