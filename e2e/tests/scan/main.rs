@@ -1,9 +1,10 @@
 //! The command line against a real API server: the same verdicts and words for the same pods, the
-//! same reading of YAML as kubectl, and our own manifests. Starts a lab, runs programs.
+//! same reading of YAML as kubectl, our own manifests, and imports. Starts a lab, runs programs.
 
 // A story that panics has failed, and says where.
 #![allow(clippy::indexing_slicing)]
 
+mod import;
 mod valid_pods;
 
 use std::{
@@ -307,5 +308,6 @@ fn main() -> ExitCode {
         Case::new(verdicts_are_the_servers),
         Case::new(recorded_yaml_is_what_kubectl_reads),
         Case::new(our_own_manifests_pass),
+        Case::new(import::an_import_is_united_with_the_record),
     ])
 }
