@@ -2,6 +2,7 @@
 
 mod import;
 mod seccomp;
+mod status;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -19,8 +20,9 @@ pub(crate) use seccomp::{
     CompareArguments, CompletionsArguments, ContainerArguments, ExplainArguments, Form,
     RenderCommand, SeccompCommand, SeccompProfileArguments,
 };
+pub(crate) use status::StatusArguments;
 
-/// Pod Security and seccomp for workloads: the engine of Podfence without a cluster.
+/// Pod Security and seccomp for workloads: the engine of Podfence on the command line.
 #[derive(Debug, Parser)]
 #[command(name = "kubectl-podfence", bin_name = "kubectl podfence", version)]
 pub(crate) struct Arguments {
@@ -37,6 +39,7 @@ pub(crate) enum Command {
     Render(RenderCommand),
     #[command(subcommand)]
     Import(ImportCommand),
+    Status(StatusArguments),
     Completions(CompletionsArguments),
 }
 

@@ -35,7 +35,7 @@ pub(crate) enum ImportError {
     #[error(transparent)]
     Subject(#[from] subject::SubjectError),
     #[error(transparent)]
-    Cluster(#[from] cluster::ClusterError),
+    Cluster(#[from] cluster::AskError),
     #[error("failed to write JSON: {0}")]
     Json(#[from] serde_json::Error),
     #[error("failed to write YAML: {0}")]

@@ -1,6 +1,7 @@
 //! `kubectl podfence`: reads the command line, runs one command and says how it went. Does I/O.
 
 mod args;
+mod cluster;
 mod document;
 mod import;
 mod nearest;
@@ -10,6 +11,7 @@ mod render;
 mod report;
 mod scan;
 mod seccomp;
+mod status;
 mod yaml;
 
 use std::io::{self, ErrorKind, Write};
@@ -23,12 +25,12 @@ use podfence_seccomp::Profile;
 use args::{
     Arguments, Command, CompareArguments, CompletionsArguments, ContainerArguments,
     ExplainArguments, ImportCommand, RenderCommand, ScanArguments, ScanConfig, SeccompCommand,
-    SeccompProfileArguments, Standard,
+    SeccompProfileArguments, Standard, StatusArguments,
 };
 
-/// Everything was read and allowed; the question is answered; nothing changes.
+/// Everything was read and allowed; the question is answered; nothing changes; everything is enforced.
 const ALLOWED: u8 = 0;
-/// Everything was read, and something is forbidden; something changes.
+/// Everything was read, and something is forbidden; something changes; something is held back.
 const FORBIDDEN: u8 = 1;
 /// Something could not be read, whatever is said of the rest; there is no answer.
 const UNREADABLE: u8 = 2;
@@ -40,6 +42,7 @@ fn main() -> ExitCode {
         Command::Seccomp(SeccompCommand::Compare(arguments)) => compare(&arguments),
         Command::Render(RenderCommand::SeccompProfile(arguments)) => render(&arguments),
         Command::Import(command) => import(&command),
+        Command::Status(arguments) => status(&arguments),
         Command::Completions(CompletionsArguments { shell }) => completions(shell.into()),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
@@ -113,6 +116,15 @@ fn import(command: &ImportCommand) -> Result<u8, Box<dyn std::error::Error>> {
     } else {
         UNREADABLE
     })
+}
+
+fn status(arguments: &StatusArguments) -> Result<u8, Box<dyn std::error::Error>> {
+    let seen = status::read(arguments)?;
+    for warning in &seen.warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    print(&status::tables(&seen))?;
+    Ok(if seen.is_done() { ALLOWED } else { FORBIDDEN })
 }
 
 fn completions(shell: Shell) -> Result<u8, Box<dyn std::error::Error>> {

@@ -2,17 +2,14 @@
 //! to be added to. Reads and writes the cluster.
 
 use std::collections::BTreeSet;
-use std::future::Future;
-use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::ReplicaSet;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStatus, Node, Pod};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Client;
 use kube::api::{Api, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, KubeconfigError};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use kube::{Client, Config};
 use podfence_crd::{Dropped, SyscallRecord};
 use podfence_seccomp::evidence::Fact;
 use podfence_seccomp::{Architecture, Capabilities, KernelVersion, Profile, RefusedCapability};
@@ -20,28 +17,16 @@ use podfence_workload::{CapabilityMask, Defaulting, Kind, Object};
 
 use super::Subject;
 use crate::args::{TargetArguments, digest};
-
-/// An API server that does not answer for so long is not there.
-const TIMEOUT: Duration = Duration::from_secs(30);
+use crate::cluster::{ClusterError, ask, with_client};
 
 /// Several may add to one record at once; more than a few in a row are something else.
 const MOST_ATTEMPTS: usize = 5;
 
 /// What the cluster could not say, or did not take.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ClusterError {
-    #[error("failed to start: {0}")]
-    Start(#[from] std::io::Error),
-    #[error("failed to read the kubeconfig: {0}")]
-    Config(#[from] KubeconfigError),
-    #[error("failed to find the cluster: {0}")]
-    Infer(#[from] kube::config::InferConfigError),
-    #[error("failed to {doing}: {source}")]
-    Api {
-        doing: String,
-        #[source]
-        source: Box<kube::Error>,
-    },
+pub(crate) enum AskError {
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
     #[error("{0} is not there")]
     NoWorkload(String),
     #[error("no pod of {workload} runs a container {container:?}")]
@@ -73,49 +58,13 @@ pub(crate) struct Running {
     pub(crate) told: Option<String>,
 }
 
-/// A request, with what it is for where it fails.
-async fn ask<T>(
-    doing: impl Into<String>,
-    request: impl Future<Output = kube::Result<T>>,
-) -> Result<T, ClusterError> {
-    request.await.map_err(|source| ClusterError::Api {
-        doing: doing.into(),
-        source: Box::new(source),
-    })
-}
-
-fn block_on<T>(
-    target: &TargetArguments,
-    work: impl AsyncFnOnce(Client) -> Result<T, ClusterError>,
-) -> Result<T, ClusterError> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()?;
-    runtime.block_on(async {
-        let mut config = match &target.context {
-            Some(context) => {
-                let options = KubeConfigOptions {
-                    context: Some(context.clone()),
-                    ..KubeConfigOptions::default()
-                };
-                Config::from_kubeconfig(&options).await?
-            }
-            None => Config::infer().await?,
-        };
-        config.connect_timeout = Some(TIMEOUT);
-        config.read_timeout = Some(TIMEOUT);
-        let client = ask("make a client", async { Client::try_from(config) }).await?;
-        work(client).await
-    })
-}
-
 /// What a running pod of the workload says of the container.
 ///
 /// # Errors
 ///
 /// When there is none, or it does not say.
-pub(crate) fn running(target: &TargetArguments) -> Result<Running, ClusterError> {
-    block_on(target, async |client| {
+pub(crate) fn running(target: &TargetArguments) -> Result<Running, AskError> {
+    with_client(target.context.as_deref(), async |client| {
         let workload = workload(&client, target).await?;
         let pods = pods(&client, target, &workload).await?;
         let (pod, image) = chosen(target, &pods)?;
@@ -133,7 +82,7 @@ fn workload_name(target: &TargetArguments) -> String {
 }
 
 /// The workload itself, by what every object has.
-async fn workload(client: &Client, target: &TargetArguments) -> Result<ObjectMeta, ClusterError> {
+async fn workload(client: &Client, target: &TargetArguments) -> Result<ObjectMeta, AskError> {
     let kind = target.workload.kind;
     let resource = ApiResource {
         plural: kind.plural().to_owned(),
@@ -151,7 +100,7 @@ async fn workload(client: &Client, target: &TargetArguments) -> Result<ObjectMet
         objects.get_opt(&target.workload.name),
     )
     .await?;
-    let found = found.ok_or(ClusterError::NoWorkload(name))?;
+    let found = found.ok_or(AskError::NoWorkload(name))?;
     Ok(found.metadata)
 }
 
@@ -160,7 +109,7 @@ async fn pods(
     client: &Client,
     target: &TargetArguments,
     workload: &ObjectMeta,
-) -> Result<Vec<Pod>, ClusterError> {
+) -> Result<Vec<Pod>, AskError> {
     let namespace = &target.namespace;
     let all = ListParams::default();
     let mut owners: BTreeSet<String> = workload.uid.clone().into_iter().collect();
@@ -204,10 +153,7 @@ fn is_owned(metadata: &ObjectMeta, owners: &BTreeSet<String>) -> bool {
 }
 
 /// The newest pod that runs the container, with the digest of its image.
-fn chosen<'a>(
-    target: &TargetArguments,
-    pods: &'a [Pod],
-) -> Result<(&'a Pod, String), ClusterError> {
+fn chosen<'a>(target: &TargetArguments, pods: &'a [Pod]) -> Result<(&'a Pod, String), AskError> {
     let mut running: Vec<(&Pod, String)> = pods
         .iter()
         .filter_map(|pod| {
@@ -220,12 +166,12 @@ fn chosen<'a>(
     let images: BTreeSet<&str> = running.iter().map(|(_, image)| image.as_str()).collect();
     if images.len() > 1 {
         let images: Vec<&str> = images.into_iter().collect();
-        return Err(ClusterError::Images {
+        return Err(AskError::Images {
             workload: workload_name(target),
             images: images.join(", "),
         });
     }
-    running.pop().ok_or_else(|| ClusterError::NoPod {
+    running.pop().ok_or_else(|| AskError::NoPod {
         workload: workload_name(target),
         container: target.container.clone(),
     })
@@ -246,14 +192,14 @@ fn of_pod(
     image: String,
     node_name: &str,
     node: &Node,
-) -> Result<Running, ClusterError> {
+) -> Result<Running, AskError> {
     let pod_name = pod.metadata.name.clone().unwrap_or_default();
     let info = node
         .status
         .as_ref()
         .and_then(|status| status.node_info.clone())
         .unwrap_or_default();
-    let unclear = |what, value: &str, why: String, flag| ClusterError::Node {
+    let unclear = |what, value: &str, why: String, flag| AskError::Node {
         node: node_name.to_owned(),
         what,
         value: value.to_owned(),
@@ -284,7 +230,7 @@ fn of_pod(
     let bounding = match &target.capabilities {
         // It is taken from the arguments; what stands here does not count.
         Some(_) => CapabilityMask::default(),
-        None => bounding(target, pod, &profile).map_err(|why| ClusterError::Pod {
+        None => bounding(target, pod, &profile).map_err(|why| AskError::Pod {
             pod: pod_name.clone(),
             why,
         })?,
@@ -334,8 +280,8 @@ pub(crate) fn add(
     target: &TargetArguments,
     subject: &Subject,
     facts: &[Fact],
-) -> Result<(String, Dropped), ClusterError> {
-    block_on(target, async |client| {
+) -> Result<(String, Dropped), AskError> {
+    with_client(target.context.as_deref(), async |client| {
         let workload = workload(&client, target).await?;
         let empty = SyscallRecord::of(
             subject.workload(),
@@ -372,13 +318,13 @@ pub(crate) fn add(
                 // 409: somebody else has written meanwhile, or has made it.
                 Err(kube::Error::Api(status)) if status.code == 409 => {}
                 Err(source) => {
-                    return Err(ClusterError::Api {
+                    return Err(AskError::Cluster(ClusterError::Request {
                         doing: format!("{doing} syscallrecord {name:?}"),
                         source: Box::new(source),
-                    });
+                    }));
                 }
             }
         }
-        Err(ClusterError::Conflicts(format!("syscallrecord {name:?}")))
+        Err(AskError::Conflicts(format!("syscallrecord {name:?}")))
     })
 }

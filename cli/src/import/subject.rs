@@ -5,7 +5,7 @@ use podfence_crd::RecordedWorkload;
 use podfence_seccomp::evidence::Key;
 use podfence_seccomp::{Architecture, Container, KernelVersion, Profile, RefusedCapability};
 
-use super::cluster::{self, ClusterError, Running};
+use super::cluster::{self, AskError, Running};
 use crate::args::{TargetArguments, WorkloadName};
 
 /// What `seccomp explain` assumes as well.
@@ -24,7 +24,7 @@ pub(crate) enum SubjectError {
     )]
     Cluster {
         #[source]
-        source: ClusterError,
+        source: AskError,
     },
 }
 

@@ -35,7 +35,15 @@ fn kubectl_is_told_what_may_follow() {
     for (words, want) in [
         (
             vec![""],
-            vec!["scan", "seccomp", "render", "import", "completions", ":4"],
+            vec![
+                "scan",
+                "seccomp",
+                "render",
+                "import",
+                "status",
+                "completions",
+                ":4",
+            ],
         ),
         (vec!["seccomp", "ex"], vec!["explain", ":4"]),
         (

@@ -1,10 +1,11 @@
 //! The command line against a real API server: the same verdicts and words for the same pods, the
-//! same reading of YAML as kubectl, our own manifests, and imports. Starts a lab, runs programs.
+//! same reading of YAML as kubectl, our own manifests, imports and statuses. Starts a lab, runs programs.
 
 // A story that panics has failed, and says where.
 #![allow(clippy::indexing_slicing)]
 
 mod import;
+mod status;
 mod valid_pods;
 
 use std::{
@@ -309,5 +310,6 @@ fn main() -> ExitCode {
         Case::new(recorded_yaml_is_what_kubectl_reads),
         Case::new(our_own_manifests_pass),
         Case::new(import::an_import_is_united_with_the_record),
+        Case::new(status::status_says_what_is_enforced),
     ])
 }
