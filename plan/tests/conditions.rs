@@ -11,9 +11,7 @@ mod world;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{NamespacePolicyStatus, Phase};
-use std::sync::LazyLock;
-
-use podfence_plan::seccomp_default::{Levels, Nodes, SeccompView};
+use podfence_plan::seccomp_default::{Levels, SeccompView};
 use podfence_plan::{
     Outcome, Policy, PolicyView, Profile, Servers, Subject, Unseen, Unusable, plan_profile_status,
     plan_status,
@@ -64,9 +62,8 @@ fn shown(conditions: &[Condition]) -> Vec<String> {
 /// A cluster of whose workloads nothing is known: what is said of SeccompDefault has a table of its
 /// own, in `seccomp_default.rs`.
 fn nothing_of_seccomp() -> SeccompView<'static> {
-    static NO_NODES: LazyLock<Nodes> = LazyLock::new(Nodes::default);
     SeccompView {
-        nodes: &NO_NODES,
+        nodes: Box::leak(Box::default()),
         namespaces: &[],
         outside: 0,
         levels: &|_| Levels::default(),

@@ -125,20 +125,34 @@ impl Fixes {
         setting: Setting<'_>,
         admission: &impl Admission,
     ) -> Result<Self, ExplainError> {
+        Ok(Self::admitted(
+            remedies(judgement, signatures, setting)?,
+            admission,
+        ))
+    }
+
+    /// What Pod Security admits of all that would help.
+    #[must_use]
+    pub fn admitted(remedies: Vec<Fix>, admission: &impl Admission) -> Self {
         let mut fixes = Self::default();
-        for fix in candidates(judgement, signatures, setting)? {
+        for fix in remedies {
             match fix.change() {
                 Some(change) if !admission.admits_now(change) => {}
                 Some(change) if !admission.admits_planned(change) => fixes.blocking.push(fix),
                 _ => fixes.offered.push(fix),
             }
         }
-        Ok(fixes)
+        fixes
     }
 }
 
-/// Everything that would help, least privilege first.
-fn candidates(
+/// Everything that would help, least privilege first, whether it is admitted or not. Of the judgement
+/// it depends on the verdict and on which calls there are.
+///
+/// # Errors
+///
+/// When the rules cannot be loaded.
+pub fn remedies(
     judgement: &Judgement,
     signatures: &[&Signature],
     setting: Setting<'_>,
@@ -218,6 +232,9 @@ fn unlocking(
     setting: Setting<'_>,
 ) -> Result<Option<CapabilityMask>, ExplainError> {
     let mut chosen = CapabilityMask::default();
+    if calls.is_empty() {
+        return Ok(None);
+    }
     for found in calls {
         let unlocked_by = explain_finding(found, setting)?.unlocked_by;
         let mut candidates = unlocked_by

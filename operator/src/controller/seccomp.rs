@@ -339,6 +339,7 @@ impl Driver {
     pub(super) fn with_seccomp_view<T>(
         &self,
         of: impl Fn(&str) -> bool,
+        outside: u32,
         use_it: impl FnOnce(SeccompView<'_>) -> T,
     ) -> T {
         let all = self.seccomp.assessments.iter();
@@ -350,7 +351,7 @@ impl Driver {
         use_it(SeccompView {
             nodes: &self.seccomp.nodes,
             namespaces: &namespaces,
-            outside: self.outside(),
+            outside,
             levels: &levels,
             servers: self.versions.servers(),
             unseen: &self.seccomp.unseen,
@@ -358,7 +359,7 @@ impl Driver {
     }
 
     /// How many workloads fail, or would, where no policy looks.
-    fn outside(&self) -> u32 {
+    pub(super) fn outside(&self) -> u32 {
         let all = self.seccomp.assessments.iter();
         let unwatched = all.filter(|(name, _)| self.index.winner(name).is_none());
         unwatched
@@ -400,6 +401,7 @@ impl Driver {
         };
         let status = self.with_seccomp_view(
             |_| true,
+            0,
             |seccomp| {
                 plan_node_status(&NodeView {
                     node,

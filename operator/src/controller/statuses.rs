@@ -279,7 +279,7 @@ impl Driver {
             won.binary_search_by(|(known, _)| (*known).cmp(namespace))
                 .is_ok()
         };
-        let status = self.with_seccomp_view(is_won, |seccomp| {
+        let status = self.with_seccomp_view(is_won, self.outside(), |seccomp| {
             plan_status(&PolicyView {
                 now: wall_clock(),
                 subject,

@@ -9,10 +9,10 @@ use podfence_crd::{
     VerdictCounts,
 };
 use podfence_seccomp::evidence::Gap;
-use podfence_seccomp::fix::{Fix, Fixes, Setting};
+use podfence_seccomp::fix::{Fix, Fixes};
 use podfence_seccomp::{
-    Answer, Basis, Certainty, Container as Held, Doubt, Judgement, Loader, Moment, Readiness,
-    Verdict, WorkloadJudgement,
+    Answer, Basis, Certainty, Container as Held, Doubt, Judgement, Moment, Readiness, Verdict,
+    WorkloadJudgement,
 };
 
 use super::admission::{Levels, OfTemplate};
@@ -104,8 +104,18 @@ impl<'a> Findings<'a> {
         };
         let named = |readiness: Readiness| {
             let of = |said: &&Said<'_>| said.judgement.verdict.readiness() == readiness;
-            let named: Vec<String> = self.said.iter().filter(of).map(describe).collect();
-            list(&named, NAMED)
+            let (mut named, mut others) = (Vec::new(), 0);
+            for said in self.said.iter().filter(of) {
+                if named.len() < NAMED {
+                    named.push(describe(said));
+                } else {
+                    others += 1;
+                }
+            }
+            match others {
+                0 => named.join(", "),
+                more => format!("{} (and {more} more)", named.join(", ")),
+            }
         };
         let (total, counts) = (self.total(), self.counts);
         if self.not_ready() > 0 {
@@ -277,17 +287,14 @@ impl Telling<'_> {
         let template = &*said.assessed.template;
         let name = &*said.judgement.container;
         let container = template.containers.iter().find(|it| &*it.name == name)?;
-        let ground = self.nodes.ground(said.ground?)?;
+        let id = said.ground?;
+        let ground = self.nodes.ground(id)?;
         let capabilities =
             podfence_seccomp::Capabilities::of(ground.profile.runtime, template, container);
-        let setting = Setting {
-            profile: &ground.profile.rules,
-            container: Held {
-                architecture: ground.architecture,
-                bounding: capabilities.ok()??.bounding,
-                kernel: ground.kernel,
-            },
-            loader: Loader::default(),
+        let held = Held {
+            architecture: ground.architecture,
+            bounding: capabilities.ok()??.bounding,
+            kernel: ground.kernel,
         };
         let admission = OfTemplate {
             template,
@@ -295,9 +302,11 @@ impl Telling<'_> {
             levels: (self.levels)(said.namespace),
             servers: self.servers,
         };
-        let signatures = signatures(container);
         let judgement = &said.judgement.judgement;
-        let fixes = Fixes::of(judgement, &signatures, setting, &admission).ok()?;
+        let remedies = self
+            .nodes
+            .remedies(id, held, judgement, &signatures(container));
+        let fixes = Fixes::admitted(remedies, &admission);
         let best = fixes.offered.first()?;
         let blocking = fixes.blocking.iter().map(Fix::as_str);
         let blocking: Vec<_> = blocking.map(str::to_owned).collect();

@@ -1,10 +1,14 @@
 //! All nodes: what containers run under on them, and where which pods can land. No I/O.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use podfence_crd::{NodeCounts, NodeReportSpec, Setting};
-use podfence_seccomp::{Container, Filter, LoadError, Loader};
+use podfence_crd::{NodeCounts, NodeReportSpec, Setting as Switch};
+use podfence_seccomp::evidence::Arguments;
+use podfence_seccomp::fix::{self, Fix, Setting};
+use podfence_seccomp::signature::Signature;
+use podfence_seccomp::{Abi, Container, Filter, Judgement, LoadError, Loader, Verdict};
 use podfence_workload::{CapabilityMask, Placement};
 
 use super::landing::can_land;
@@ -34,7 +38,23 @@ pub struct Nodes {
     /// What was computed before. Most pods of a cluster share a handful of placements.
     landings: HashMap<(Placement, Option<Arc<str>>), Arc<Landing>>,
     filters: HashMap<(GroundId, CapabilityMask), Arc<Filter>>,
+    /// What helps, by all that it depends on. To find that out takes milliseconds, and the reports of
+    /// all nodes name the same workloads.
+    remedies: RefCell<HashMap<RemedyKey, Vec<Fix>>>,
 }
+
+/// What it depends on which remedies there are.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct RemedyKey {
+    ground: GroundId,
+    bounding: CapabilityMask,
+    verdict: Verdict,
+    calls: Vec<(Box<str>, Arguments, Abi)>,
+    software: Vec<&'static str>,
+}
+
+/// More are not kept: of each status only the worst workloads are shown.
+const REMEDIES: usize = 4096;
 
 impl Nodes {
     /// These nodes, each with what its agent says, where one is there. `label` is the key of the
@@ -68,7 +88,47 @@ impl Nodes {
             ground_of,
             landings: HashMap::new(),
             filters: HashMap::new(),
+            remedies: RefCell::default(),
         }
+    }
+
+    /// What would help a container, least privilege first.
+    pub(super) fn remedies(
+        &self,
+        ground: GroundId,
+        container: Container,
+        judgement: &Judgement,
+        signatures: &[&'static Signature],
+    ) -> Vec<Fix> {
+        let calls = judgement.calls.iter();
+        let key = RemedyKey {
+            ground,
+            bounding: container.bounding,
+            verdict: judgement.verdict,
+            calls: calls
+                .map(|call| (call.name.clone(), call.arguments.clone(), call.abi))
+                .collect(),
+            software: signatures.iter().map(|known| known.software).collect(),
+        };
+        let mut known = self.remedies.borrow_mut();
+        if let Some(remedies) = known.get(&key) {
+            return remedies.clone();
+        }
+        let Some(Ground { profile, .. }) = self.ground(ground) else {
+            return Vec::new();
+        };
+        let setting = Setting {
+            profile: &profile.rules,
+            container,
+            loader: Loader::default(),
+        };
+        // Rules that cannot be loaded give no remedy; no known profile has such.
+        let found = fix::remedies(judgement, signatures, setting).unwrap_or_default();
+        if known.len() >= REMEDIES {
+            known.clear();
+        }
+        known.insert(key, found.clone());
+        found
     }
 
     /// A node by its name.
@@ -88,9 +148,9 @@ impl Nodes {
         let mut counts = NodeCounts::default();
         for node in self.known.values() {
             *match node.seccomp_default {
-                Setting::Enabled => &mut counts.enabled,
-                Setting::Disabled => &mut counts.disabled,
-                Setting::Unknown => &mut counts.unknown,
+                Switch::Enabled => &mut counts.enabled,
+                Switch::Disabled => &mut counts.disabled,
+                Switch::Unknown => &mut counts.unknown,
             } += 1;
         }
         counts
