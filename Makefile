@@ -21,7 +21,7 @@ setup: ## install what is missing to build and test, or say what to install
 	@.ci/setup
 
 .PHONY: lab
-lab: setup ## build the Kubernetes of the tests from source (ten minutes, once)
+lab: setup ## build the Kubernetes of the tests from source (twenty minutes, once)
 	e2e/cluster/build etcd kubernetes kubernetes-1.34 containerd runc cni >/dev/null
 
 .PHONY: demo
@@ -50,6 +50,7 @@ lint: setup ## formatting, clippy and documentation without a warning
 bench: setup ## evaluation beside the Go library; scan; the operator's reaction, start and scale on a real API server
 	$(CARGO) bench --locked --package podfence-e2e --bench podsecurity
 	$(CARGO) bench --locked --package podfence-e2e --bench scan
+	$(CARGO) bench --locked --package podfence-plan --bench seccomp_default
 	$(CARGO) bench --locked --package podfence-e2e --bench operator
 	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- scale::
 

@@ -157,6 +157,12 @@ impl Cluster {
 
     pub(crate) fn assess(&mut self) -> (Nodes, Assessment) {
         let mut nodes = self.nodes();
+        let assessment = self.assess_on(&mut nodes);
+        (nodes, assessment)
+    }
+
+    /// The same, on nodes that other namespaces share.
+    pub(crate) fn assess_on(&mut self, nodes: &mut Nodes) -> Assessment {
         let at = Circumstances {
             namespace: "shop",
             recorded: &self.recorded,
@@ -164,8 +170,7 @@ impl Cluster {
             terms: Terms::default(),
             now: self.now,
         };
-        let assessment = assess(&self.workloads, &mut nodes, &mut self.memory, at);
-        (nodes, assessment)
+        assess(&self.workloads, nodes, &mut self.memory, at)
     }
 
     /// The verdict on the only workload.

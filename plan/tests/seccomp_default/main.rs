@@ -7,6 +7,7 @@
 )]
 
 mod cluster;
+mod crowd;
 mod statuses;
 
 use std::time::Duration;

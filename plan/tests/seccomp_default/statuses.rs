@@ -5,13 +5,11 @@ use podfence_crd::{
     ProfileInForce, RuntimeFacts, Setting,
 };
 use podfence_plan::Unseen;
-use podfence_plan::seccomp_default::{
-    Assessment, Levels, NodeView, Nodes, SeccompView, plan_node_status,
-};
-use podfence_workload::Kind;
+use podfence_plan::seccomp_default::{Levels, NodeView, Nodes, SeccompView, plan_node_status};
 use serde_json::{Value, json};
 
 use crate::cluster::{Cluster, ago, app, app_with, crashed, healthy, node, now, view};
+use crate::crowd;
 
 /// What an agent says that sees everything, of a node whose kubelet has this setting.
 fn report(setting: Setting) -> NodeReportSpec {
@@ -319,43 +317,13 @@ fn what_fails_is_named_with_what_helps() {
     );
 }
 
-/// Ten thousand workloads in a hundred namespaces, of which three thousand fail.
-fn crowd() -> (Nodes, Vec<(String, Assessment)>) {
-    let mut all = Vec::new();
-    let mut nodes = Nodes::default();
-    for namespace in 0..100 {
-        let mut cluster = Cluster::new();
-        for number in 0..100 {
-            let name = format!("{}-{number:02}", "w".repeat(180));
-            let fails = number < 30;
-            for (node, fares) in [
-                ("on", if fails { crashed(3, 1) } else { healthy() }),
-                ("off", healthy()),
-            ] {
-                let mut status = fares;
-                status["name"] = json!("app");
-                status["imageID"] = json!(format!("sha256:{number}"));
-                let pod = json!({
-                    "metadata": { "namespace": "shop", "name": format!("{node}-{number}"),
-                        "uid": format!("{node}-{number}"), "ownerReferences": [{
-                            "apiVersion": "kafka.example/v1", "kind": "Kafka", "name": name,
-                            "uid": name, "controller": true }] },
-                    "spec": { "nodeName": node, "containers": [app()] },
-                    "status": { "phase": "Running", "containerStatuses": [status] },
-                });
-                cluster.add(Kind::Pod, &pod);
-            }
-        }
-        let (known, assessment) = cluster.assess();
-        nodes = known;
-        all.push((format!("{}-{namespace:02}", "n".repeat(60)), assessment));
-    }
-    (nodes, all)
-}
-
 #[test]
 fn bounded_complete_and_independent_of_order() {
-    let (nodes, all) = crowd();
+    let mut nodes = Cluster::new().nodes();
+    let all: Vec<_> = crowd::clusters()
+        .into_iter()
+        .map(|(name, mut cluster)| (name, cluster.assess_on(&mut nodes)))
+        .collect();
     let namespaces: Vec<_> = all.iter().map(|(name, it)| (name.as_str(), it)).collect();
     let status = of_node(&nodes, "off", view(&nodes, &namespaces));
     assert_eq!(status.workloads.failing, 3000, "{:?}", status.workloads);
