@@ -8,6 +8,7 @@
 mod bookkeeping;
 mod finalizers;
 mod leaving;
+mod reports;
 mod rounds;
 mod seccomp;
 mod statuses;

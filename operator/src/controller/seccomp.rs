@@ -8,25 +8,17 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kube::api::{Patch, PatchParams};
-use kube::core::Request;
-use kube::{Resource, ResourceExt};
-use podfence_crd::{NodeReport, NodeReportStatus};
+use podfence_plan::Unseen;
 use podfence_plan::seccomp_default::{
-    Assessment, Circumstances, Failures, HealthMemory, Levels, NodeView, Nodes, SeccompView,
-    assess, plan_node_status,
+    Assessment, Circumstances, Failures, HealthMemory, Levels, Nodes, SeccompView, assess,
 };
-use podfence_plan::{FIELD_MANAGER, Unseen};
 use podfence_podsecurity::{Mode, Policy as PodSecurity, policy_from_labels};
 use podfence_seccomp::{Moment, Terms, Verdict};
 use podfence_workload::WorkloadRef;
-use serde_json::json;
 use tokio::time::Instant;
 
-use super::statuses::{Key, Sent, body};
-use super::{Done, Driver, wall_clock};
+use super::{Driver, wall_clock};
 use crate::backoff::Backoffs;
-use crate::call::{CallError, Reply};
 use crate::metrics::WithVerdict;
 use crate::observe::source::Source;
 use crate::queue::Queue;
@@ -52,7 +44,7 @@ pub struct SeccompSettings {
 /// Everything that is known about SeccompDefault.
 pub(super) struct Seccomp {
     settings: SeccompSettings,
-    nodes: Nodes,
+    pub(super) nodes: Nodes,
     /// Since when nodes or reports have waited to be taken in.
     nodes_since: Option<Instant>,
     queue: Queue<Arc<str>>,
@@ -61,9 +53,11 @@ pub(super) struct Seccomp {
     failures: Failures,
     /// What of nodes and records cannot be seen.
     pub(super) unseen: Vec<Unseen>,
+    /// An assessment has changed since the counts were shown.
+    counts_changed: bool,
     /// Nodes that may have no report.
-    unreported: Queue<String>,
-    backoffs: Backoffs<String>,
+    pub(super) unreported: Queue<String>,
+    pub(super) backoffs: Backoffs<String>,
 }
 
 impl Seccomp {
@@ -77,6 +71,7 @@ impl Seccomp {
             memories: HashMap::new(),
             failures: Failures::default(),
             unseen: Vec::new(),
+            counts_changed: true,
             unreported: Queue::default(),
             backoffs: Backoffs::default(),
         }
@@ -120,9 +115,7 @@ impl Driver {
     /// read is not seen.
     pub(super) fn look_at_seccomp_health(&mut self, now: Instant) {
         let mut unseen = self.health.unseen_of_seccomp(now);
-        let ground = self.index.ground();
-        let mut objects = ground.unreadable_nodes();
-        objects.extend(ground.unreadable_records());
+        let objects = self.index.ground().unreadable_objects();
         if !objects.is_empty() {
             unseen.push(Unseen::Malformed { objects });
             unseen.sort();
@@ -157,18 +150,10 @@ impl Driver {
             };
             self.judge_namespace(&namespace, now);
         }
-        if self.seccomp.is_done() {
+        if self.seccomp.is_done() && std::mem::take(&mut self.seccomp.counts_changed) {
             self.show_verdicts();
         }
         self.create_reports();
-    }
-
-    /// Notes a report that is new, changed or gone.
-    pub(super) fn note_report_seen(&mut self, name: String, now: Instant) {
-        if self.index.ground().report(&name).is_none() {
-            self.seccomp.unreported.mark(name.clone(), now);
-        }
-        self.statuses.mark_report(name, now);
     }
 
     fn take_in_nodes(&mut self, now: Instant) {
@@ -270,6 +255,7 @@ impl Driver {
         if is_same {
             return;
         }
+        self.seccomp.counts_changed = true;
         let old = match assessment {
             Some(new) => self.seccomp.assessments.insert(Arc::clone(name), new),
             None => self.seccomp.assessments.remove(name),
@@ -380,99 +366,6 @@ impl Driver {
         });
         let planned = self.outcomes.get(name).and_then(|outcome| outcome.target);
         Levels { now, planned }
-    }
-
-    /// Computes the status of a node's report, and begins to write it where it changed.
-    pub(super) fn write_report_status(&mut self, name: &str, key: Key) {
-        let Some(kept) = self.index.ground().report(name) else {
-            return self.forget_status(&key);
-        };
-        let Some(node) = self.seccomp.nodes.get(name) else {
-            // Its Node is gone, and the report goes with it.
-            return;
-        };
-        let (uid, generation, previous) = match kept {
-            Ok(report) => (
-                report.uid(),
-                report.metadata.generation.unwrap_or_default(),
-                report.status.clone(),
-            ),
-            Err(malformed) => (None, malformed.generation, None),
-        };
-        let status = self.with_seccomp_view(
-            |_| true,
-            0,
-            |seccomp| {
-                plan_node_status(&NodeView {
-                    node,
-                    generation,
-                    seccomp,
-                    previous: previous.as_ref(),
-                    now: wall_clock(),
-                })
-            },
-        );
-        let is_new = previous.as_ref() != Some(&status);
-        let body = body::<NodeReport>(name, uid, &status);
-        self.show_conditions(&key, &status.conditions);
-        self.send_status::<NodeReport>(key, Sent::Report(Box::new(status)), is_new, body);
-    }
-
-    /// Notes a status that was written.
-    pub(super) fn note_report_status(&mut self, name: &str, status: NodeReportStatus) {
-        if let Some(report) = self.index.ground_mut().report_mut(name) {
-            report.status = Some(status);
-        }
-    }
-
-    /// Creates the reports of nodes that have none, so that a node without an agent is in the plan of
-    /// a rollout too. A report goes with its Node.
-    fn create_reports(&mut self) {
-        while self.has_room() {
-            let Some((name, _)) = self.seccomp.unreported.pop(|_| true) else {
-                return;
-            };
-            let ground = self.index.ground();
-            let Some(node) = ground
-                .node(&name)
-                .filter(|_| ground.report(&name).is_none())
-            else {
-                continue;
-            };
-            let report = json!({
-                "apiVersion": NodeReport::api_version(&()),
-                "kind": NodeReport::kind(&()),
-                "metadata": { "name": name, "ownerReferences": [{
-                    "apiVersion": "v1", "kind": "Node", "name": name, "uid": node.uid,
-                }] },
-                "spec": {},
-            });
-            let caller = self.out.caller.clone();
-            self.calls.spawn(async move {
-                let parameters = PatchParams::apply(FIELD_MANAGER);
-                let request = Request::new(NodeReport::url_path(&(), None));
-                let patch = request.patch(&name, &parameters, &Patch::Apply(&report));
-                let result = caller.write(patch).await;
-                Done::Report(name, result)
-            });
-        }
-    }
-
-    /// Takes in what became of a report that was to be created.
-    pub(super) fn note_report(&mut self, name: String, result: Result<Reply, CallError>) {
-        let problem = match result {
-            Ok(reply) if reply.is_success() => None,
-            Ok(reply) => Some(reply.status().message),
-            Err(CallError::NotLeading) => return,
-            Err(error) => Some(error.describe()),
-        };
-        let Some(problem) = problem else {
-            self.seccomp.backoffs.succeeded(&name);
-            return;
-        };
-        tracing::warn!(name, error = problem, "could not create a node's report");
-        let (pause, _) = self.seccomp.backoffs.failed(name.clone());
-        self.seccomp.unreported.wake(name, pause, Instant::now());
     }
 
     /// Shows how many workloads have which verdict.

@@ -23,6 +23,8 @@ pub struct Ground {
     records: HashMap<Arc<str>, BTreeMap<String, Record>>,
     /// The node of each agent's pod that is ready, by the pod's name.
     agents: BTreeMap<Box<str>, Arc<str>>,
+    /// Why nodes and records cannot be read, or not wholly, by kind, namespace and name.
+    unreadable: BTreeMap<(&'static str, Arc<str>, String), String>,
 }
 
 /// A record as it is used.
@@ -51,6 +53,8 @@ impl Ground {
     pub fn apply_node(&mut self, name: String, kept: Kept<Node>) -> bool {
         let old = self.nodes.get(&name);
         let is_same = matches!((old, &kept), (Some(Ok(old)), Ok(new)) if old == new);
+        let why = kept.as_ref().err().map(|malformed| malformed.error.clone());
+        self.note_unreadable("Node", "".into(), &name, why);
         self.nodes.insert(name, kept);
         !is_same
     }
@@ -69,6 +73,8 @@ impl Ground {
             Ok(record) => Record::read(&record),
             Err(malformed) => Record::Unreadable(malformed.error),
         };
+        let kind = "SyscallRecord";
+        self.note_unreadable(kind, Arc::clone(&namespace), &name, record.problem());
         self.records
             .entry(namespace)
             .or_default()
@@ -97,6 +103,7 @@ impl Ground {
 
     /// Forgets a node. True when it was known.
     pub fn delete_node(&mut self, name: &str) -> bool {
+        self.note_unreadable("Node", "".into(), name, None);
         self.nodes.remove(name).is_some()
     }
 
@@ -114,6 +121,7 @@ impl Ground {
         if records.is_empty() {
             self.records.remove(namespace);
         }
+        self.note_unreadable("SyscallRecord", namespace.into(), name, None);
         known
     }
 
@@ -178,45 +186,42 @@ impl Ground {
         all
     }
 
-    /// Records that cannot be read, or not wholly, as `namespace/name: why`, sorted.
+    /// Nodes and records that cannot be read, or not wholly, as `Kind namespace/name: why`, sorted.
     #[must_use]
-    pub fn unreadable_records(&self) -> Vec<String> {
-        let mut unreadable = Vec::new();
-        for (namespace, records) in &self.records {
-            for (name, record) in records {
-                let why = match record {
-                    Record::Unreadable(why) => why.clone(),
-                    Record::Read { malformed, .. } if !malformed.is_empty() => malformed.join("; "),
-                    Record::Read { .. } => continue,
-                };
-                unreadable.push(format!("SyscallRecord {namespace}/{name}: {why}"));
-            }
-        }
-        unreadable.sort_unstable();
-        unreadable
+    pub fn unreadable_objects(&self) -> Vec<String> {
+        let all = self.unreadable.iter();
+        all.map(|((kind, namespace, name), why)| match &**namespace {
+            "" => format!("{kind} {name}: {why}"),
+            namespace => format!("{kind} {namespace}/{name}: {why}"),
+        })
+        .collect()
     }
 
-    /// Nodes that cannot be read, as `Node name: why`, by name.
-    #[must_use]
-    pub fn unreadable_nodes(&self) -> Vec<String> {
-        let nodes = self.nodes.iter();
-        nodes
-            .filter_map(|(name, kept)| {
-                let why = &kept.as_ref().err()?.error;
-                Some(format!("Node {name}: {why}"))
-            })
-            .collect()
-    }
-
-    /// How many objects of these kinds cannot be read.
+    /// How many nodes, reports and records cannot be read.
     #[must_use]
     pub fn unreadable(&self) -> [usize; 3] {
+        let of = |kind: &str| {
+            self.unreadable
+                .keys()
+                .filter(|(it, ..)| *it == kind)
+                .count()
+        };
         let reports = self.reports.values().filter(|kept| kept.is_err()).count();
-        [
-            self.unreadable_nodes().len(),
-            reports,
-            self.unreadable_records().len(),
-        ]
+        [of("Node"), reports, of("SyscallRecord")]
+    }
+
+    fn note_unreadable(
+        &mut self,
+        kind: &'static str,
+        namespace: Arc<str>,
+        name: &str,
+        why: Option<String>,
+    ) {
+        let key = (kind, namespace, name.to_owned());
+        match why {
+            Some(why) => self.unreadable.insert(key, why),
+            None => self.unreadable.remove(&key),
+        };
     }
 
     /// The names of what is known of nodes, reports and records, for lists: the namespace is empty
@@ -232,6 +237,14 @@ impl Ground {
 }
 
 impl Record {
+    /// What of it could not be read.
+    fn problem(&self) -> Option<String> {
+        match self {
+            Self::Unreadable(why) => Some(why.clone()),
+            Self::Read { malformed, .. } => (!malformed.is_empty()).then(|| malformed.join("; ")),
+        }
+    }
+
     fn read(record: &SyscallRecord) -> Self {
         let written = &record.spec.workload;
         let kind = match Kind::from_owner(&written.api_version, &written.kind) {
