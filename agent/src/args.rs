@@ -50,7 +50,14 @@ pub struct Args {
     health_address: SocketAddr,
 
     /// What to log: a level, or levels by module, such as `info,podfence_agent=debug`
-    #[arg(long, value_name = "FILTER", env = "RUST_LOG", default_value = "info")]
+    ///
+    /// kube's own log is off: what it says there, the agent says once more and in fewer words.
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "RUST_LOG",
+        default_value = "info,kube_client=off,kube_runtime=off"
+    )]
     log_filter: String,
 
     /// How to write the log

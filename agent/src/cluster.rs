@@ -39,7 +39,16 @@ pub enum News {
     /// An object is gone.
     Deleted(RawObject),
     /// A list or a watch failed. It is tried again.
-    Failed(String),
+    Failed(Failure),
+}
+
+/// Why a list or a watch failed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Whether the server says that we may not: then it will say so for longer.
+    pub is_refusal: bool,
+    /// What the server or the connection said.
+    pub message: String,
 }
 
 /// What counts of a Node.
@@ -89,16 +98,16 @@ pub struct Cluster {
     listed: BTreeSet<Source>,
     /// What the list under way has named so far.
     named: BTreeMap<Source, BTreeSet<Key>>,
-    failing: BTreeMap<Source, (Instant, String)>,
+    failing: BTreeMap<Source, (Instant, Failure)>,
 }
 
 impl Cluster {
     /// Takes in what happened.
     pub fn take(&mut self, source: Source, news: News, now: Instant) {
         match news {
-            News::Failed(why) => {
+            News::Failed(failure) => {
                 let since = self.failing.get(&source).map_or(now, |(since, _)| *since);
-                self.failing.insert(source, (since, why));
+                self.failing.insert(source, (since, failure));
                 return;
             }
             News::Started => {
@@ -170,7 +179,7 @@ impl Cluster {
     #[must_use]
     pub fn failure(&self, source: Source) -> Option<&str> {
         let failing = self.failing.get(&source);
-        failing.map(|(_, why)| why.as_str())
+        failing.map(|(_, failure)| failure.message.as_str())
     }
 
     /// The Node, if there is one.
@@ -194,13 +203,17 @@ impl Cluster {
     /// Why not all pods are seen, if so.
     #[must_use]
     pub fn pods_problem(&self, now: Instant) -> Option<String> {
-        if let Some((since, why)) = self.failing.get(&Source::Pods)
-            && (!self.has(Source::Pods) || now - *since >= GRACE)
-        {
-            return Some(format!(
-                "the node's pods cannot be watched: {why}; the agent's account needs list and \
-                 watch on pods"
-            ));
+        if let Some((since, failure)) = self.failing.get(&Source::Pods) {
+            let Failure {
+                is_refusal,
+                message,
+            } = failure;
+            if now - *since >= GRACE || (*is_refusal && !self.has(Source::Pods)) {
+                return Some(format!(
+                    "the node's pods cannot be watched: {message}; the agent's account needs list \
+                     and watch on pods"
+                ));
+            }
         }
         let ((namespace, name), why) = self.unreadable.first_key_value()?;
         let count = self.unreadable.len();
@@ -299,7 +312,7 @@ mod tests {
     use serde_json::{Value, json};
     use tokio::time::Instant;
 
-    use super::{Cluster, Live, News, Node, Source};
+    use super::{Cluster, Failure, Live, News, Node, Source};
     use crate::raw::RawObject;
 
     fn raw(object: &Value) -> RawObject {
@@ -357,17 +370,26 @@ mod tests {
     fn a_watch_that_fails_is_said_when_it_goes_on() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
+        let failed = |is_refusal| {
+            News::Failed(Failure {
+                is_refusal,
+                message: "no".to_owned(),
+            })
+        };
         let mut cluster = Cluster::default();
-        let failed = || News::Failed("403: no".to_owned());
-        cluster.take(Source::Pods, failed(), start);
-        // Never listed: nothing is known.
-        assert!(cluster.pods_problem(start).is_some());
-        assert_eq!(cluster.failure(Source::Pods), Some("403: no"));
+        // It may be that the server is busy; nothing is known yet, and nothing said.
+        cluster.take(Source::Pods, failed(false), start);
+        assert_eq!(cluster.pods_problem(after(59)), None);
+        assert!(cluster.pods_problem(after(60)).is_some());
+        assert_eq!(cluster.failure(Source::Pods), Some("no"));
         assert_eq!(cluster.failure(Source::Node), None);
+        cluster.take(Source::Pods, failed(true), after(1));
+        assert!(cluster.pods_problem(after(1)).is_some());
         cluster.take(Source::Pods, News::Listed, after(1));
         assert_eq!(cluster.pods_problem(after(1)), None);
-        cluster.take(Source::Pods, failed(), after(2));
-        cluster.take(Source::Pods, failed(), after(30));
+        for is_refusal in [true, false] {
+            cluster.take(Source::Pods, failed(is_refusal), after(2));
+        }
         assert_eq!(cluster.pods_problem(after(61)), None);
         assert!(cluster.pods_problem(after(62)).is_some());
     }

@@ -97,8 +97,8 @@ impl Driver {
                         return Ok(End::WatchesEnded);
                     };
                     let now = Instant::now();
-                    if let News::Failed(why) = &news {
-                        tracing::warn!(?source, error = why, "could not watch");
+                    if let News::Failed(failure) = &news {
+                        tracing::warn!(?source, error = failure.message, "could not watch");
                     }
                     self.cluster.take(source, news, now);
                     due = due.min(now + SETTLE);
@@ -180,7 +180,9 @@ impl Driver {
         let answer = kubelet::ask(&self.access, node).await;
         let now = Instant::now();
         self.asked = Some(now);
-        self.answers.take(answer, now);
+        if self.answers.take(answer.clone(), now) {
+            tracing::info!(?answer, "the kubelet says something else than before");
+        }
     }
 
     fn profile_of(&mut self, node: &Node) -> Option<Arc<Profile>> {

@@ -39,14 +39,16 @@ pub struct Answers {
 }
 
 impl Answers {
-    /// Takes an answer.
-    pub fn take(&mut self, answer: Answer, now: Instant) {
+    /// Takes an answer. True when it is another one than before.
+    pub fn take(&mut self, answer: Answer, now: Instant) -> bool {
+        let is_new = self.last.as_ref() != Some(&answer);
         match answer {
             Answer::Setting(enabled) => self.setting = Some((enabled, now)),
             Answer::Refused(_) => self.setting = None,
             Answer::Unreachable(_) => {}
         }
         self.last = Some(answer);
+        is_new
     }
 
     /// What they come to.
@@ -126,7 +128,8 @@ mod tests {
         let unreachable = || Answer::Unreachable("refused".to_owned());
         let mut answers = Answers::default();
         assert_eq!(answers.known(start), Known::Nothing);
-        answers.take(unreachable(), start);
+        assert!(answers.take(unreachable(), start));
+        assert!(!answers.take(unreachable(), start));
         assert_eq!(answers.known(start), Known::Problem("refused".to_owned()));
         answers.take(Answer::Setting(true), at(10));
         assert_eq!(answers.known(at(500)), Known::Setting(true));

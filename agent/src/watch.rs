@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::backoff::Backoff;
-use crate::cluster::{News, Source};
+use crate::cluster::{Failure, News, Source};
 use crate::problem::described;
 use crate::raw::RawObject;
 
@@ -99,13 +99,19 @@ async fn watch(source: Source, client: Client, selector: String, reports: mpsc::
 }
 
 /// What the server said, and not kube's rendering of all that it sent.
-fn failure(error: &watcher::Error) -> String {
+fn failure(error: &watcher::Error) -> Failure {
     use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
     match error {
         InitialListFailed(kube::Error::Api(status))
         | WatchStartFailed(kube::Error::Api(status))
         | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => format!("{}: {}", status.code, status.message),
-        other => described(other),
+        | WatchError(status) => Failure {
+            is_refusal: status.code == 403,
+            message: format!("{}: {}", status.code, status.message),
+        },
+        other => Failure {
+            is_refusal: false,
+            message: described(other),
+        },
     }
 }
