@@ -218,7 +218,7 @@ impl Cluster {
         let ((namespace, name), why) = self.unreadable.first_key_value()?;
         let count = self.unreadable.len();
         Some(format!(
-            "{count} pods cannot be read, as {namespace}/{name}: {why}"
+            "pods cannot be read ({count}), such as {namespace}/{name}: {why}"
         ))
     }
 }
@@ -359,7 +359,7 @@ mod tests {
         assert_eq!(names(&cluster), ["a"]);
         let problem = cluster.pods_problem(now).expect("a problem");
         assert!(
-            problem.starts_with("1 pods cannot be read, as n/odd: "),
+            problem.starts_with("pods cannot be read (1), such as n/odd: "),
             "{problem}"
         );
         cluster.take(Source::Pods, News::Deleted(raw(&odd)), now);
