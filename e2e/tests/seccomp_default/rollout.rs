@@ -335,11 +335,6 @@ pub(crate) fn decided(failing: &Pod, healthy: &Pod) -> anyhow::Result<Timestamp>
         ends(container) == Some(2),
         "it was seen late: {container:?}"
     );
-    let states = [&container.state, &container.last_state];
-    let mut ends = states
-        .into_iter()
-        .filter_map(|state| state.as_ref()?.terminated.as_ref());
-    let ended = ends.next().and_then(|end| end.finished_at.as_ref());
     let conditions = healthy
         .status
         .as_ref()
@@ -348,5 +343,16 @@ pub(crate) fn decided(failing: &Pod, healthy: &Pod) -> anyhow::Result<Timestamp>
     let ready = conditions.find(|it| it.type_ == "Ready" && it.status == "True");
     let ready = ready.and_then(|it| it.last_transition_time.as_ref());
     let settled = ready.context("it is not ready")?.0.checked_add(SETTLING)?;
-    Ok(ended.context("it has not ended")?.0.max(settled))
+    let ended = last_end(container).context("it has not ended")?;
+    Ok(ended.max(settled))
+}
+
+/// When a container last ended.
+pub(crate) fn last_end(container: &ContainerStatus) -> Option<Timestamp> {
+    // Only the later of both is the present state.
+    let states = [&container.state, &container.last_state];
+    let mut ends = states
+        .into_iter()
+        .filter_map(|state| state.as_ref()?.terminated.as_ref());
+    Some(ends.next()?.finished_at.as_ref()?.0)
 }
