@@ -27,16 +27,25 @@ pub(crate) async fn the_operator_writes_nothing_whatever_crashes(
     shared: Shared<Rollout>,
 ) -> anyhow::Result<()> {
     let rollout = shared.get().await?;
-    // When every other story is over.
-    let rest = rollout.bustle.write().await;
     let story = rollout.story("idle").await?;
-    assess(&story, "shop").await?;
-    let unsaid = pod("io_uring", &json!({}));
-    rollout.runs_on_both(&story, "shop", "web", &unsaid).await?;
-    sees_said(&story, "shop", ONE_FAILS).await?;
+    // Whoever has not begun by then waits for the end of this story.
+    runs_and_fails(&rollout, &story, "early").await?;
+    let rest = rollout.bustle.write().await;
+    // Only one that has just begun to crash does so again soon.
+    runs_and_fails(&rollout, &story, "late").await?;
     rests(&rollout, &story).await?;
     drop(rest);
     story.end().await
+}
+
+/// Runs a program in a namespace of its own, and waits until it is said to fail.
+async fn runs_and_fails(rollout: &Rollout, story: &Story, namespace: &str) -> anyhow::Result<()> {
+    assess(story, namespace).await?;
+    let unsaid = pod("io_uring", &json!({}));
+    rollout
+        .runs_on_both(story, namespace, "web", &unsaid)
+        .await?;
+    sees_said(story, namespace, ONE_FAILS).await.map(drop)
 }
 
 /// Waits until the operator has written nothing for a while in which the program crashed once more.
@@ -46,7 +55,7 @@ async fn rests(rollout: &Rollout, story: &Story) -> anyhow::Result<()> {
     let is_work = |event: &AuditEvent| {
         event.user.username == OPERATOR_USER && !event.is_dry_run() && !event.is_lease()
     };
-    let namespace = story.full("shop");
+    let namespace = story.full("late");
     eventually(LONGEST_BUSTLE, async || {
         let pod = sees_on(&rollout.on, lab, &namespace, "web", |container| {
             last_end(container).is_some()

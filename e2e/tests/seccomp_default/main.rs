@@ -20,9 +20,8 @@ use std::process::ExitCode;
 
 use podfence_e2e::harness::{Case, tell_at_once};
 
-/// They wait for kubelets most of the time, even on two cores. The last one, which wants rest, begins
-/// when the first of the others is over, so that it does not keep them waiting.
-const AT_ONCE: usize = 7;
+/// They wait for kubelets most of the time, even on two cores.
+const AT_ONCE: usize = 8;
 
 fn main() -> ExitCode {
     let stories = vec![
