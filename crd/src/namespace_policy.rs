@@ -126,7 +126,7 @@ pub struct NamespacePolicySpec {
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub excluded_namespaces: Vec<String>,
 
-    /// Whether kube-system, kube-public, kube-node-lease and Podfence's own namespace may be
+    /// Whether kube-system, kube-public, kube-node-lease and Podfence's own namespaces may be
     /// matched as well. Defaults to false.
     #[serde(default)]
     pub include_system_namespaces: bool,

@@ -68,7 +68,7 @@ pub struct Args {
     #[arg(long, value_name = "COUNT", default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=512))]
     concurrency: u16,
 
-    /// Namespace of the agents. What a node's agent reports counts as long as its pod in this
+    /// Namespace of the agents, which no policy touches. What a node's agent reports counts as long as its pod in this
     /// namespace, with the label app.kubernetes.io/name=podfence-agent, is ready
     #[arg(long, value_name = "NAMESPACE", default_value = "podfence-agent")]
     agent_namespace: String,

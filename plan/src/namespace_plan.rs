@@ -34,8 +34,8 @@ pub struct Context<'a> {
     pub unseen: &'a [Unseen],
     /// When soaks had to start again.
     pub ledger: &'a Ledger,
-    /// The namespace that the operator runs in.
-    pub own_namespace: &'a str,
+    /// The namespaces that Podfence runs in: the operator's and the agents'.
+    pub own_namespaces: &'a [String],
 }
 
 /// What the driver remembers of a namespace between two plans. All of it may be lost.
@@ -112,7 +112,7 @@ pub fn plan_namespace(
     workloads: &mut Workloads,
     memory: &Memory,
 ) -> NamespacePlan {
-    let mut matching = context.policies.matching(namespace, context.own_namespace);
+    let mut matching = context.policies.matching(namespace, context.own_namespaces);
     let Some(winner) = matching.next() else {
         workloads.forget_departed();
         return leave::plan(context, namespace);

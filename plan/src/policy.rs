@@ -240,10 +240,10 @@ impl Policy {
         })
     }
 
-    /// Whether the policy selects a namespace and does not exclude it. `own` is the namespace that
-    /// the operator runs in.
+    /// Whether the policy selects a namespace and does not exclude it. `own` are the namespaces that
+    /// Podfence runs in.
     #[must_use]
-    pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>, own: &str) -> bool {
+    pub fn matches(&self, name: &str, labels: &BTreeMap<String, String>, own: &[String]) -> bool {
         !self.deleting
             && (self.include_system || !is_system(name, own))
             && self.selector.matches(labels)
@@ -320,8 +320,9 @@ impl Policy {
 }
 
 /// Namespaces that a policy leaves alone unless it says `includeSystemNamespaces`.
-fn is_system(name: &str, own: &str) -> bool {
-    matches!(name, "kube-system" | "kube-public" | "kube-node-lease") || name == own
+fn is_system(name: &str, own: &[String]) -> bool {
+    matches!(name, "kube-system" | "kube-public" | "kube-node-lease")
+        || own.iter().any(|own| own == name)
 }
 
 fn compile_exception(exception: &podfence_crd::Exception) -> Result<Exception, PolicyError> {

@@ -63,11 +63,11 @@ impl Policies {
     }
 
     /// The policies that match a namespace, the winner first. A terminating namespace is matched by
-    /// none. `own` is the operator's own namespace.
+    /// none. `own` are Podfence's own namespaces.
     pub fn matching<'a>(
         &'a self,
         namespace: &'a Namespace,
-        own: &'a str,
+        own: &'a [String],
     ) -> impl Iterator<Item = &'a Policy> {
         self.ordered.iter().filter(move |policy| {
             !namespace.terminating && policy.matches(&namespace.name, &namespace.labels, own)

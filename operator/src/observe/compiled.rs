@@ -66,8 +66,8 @@ fn by_name(policies: &Policies) -> BTreeMap<&str, &Policy> {
 
 /// Whether a namespace has to do with a policy: it is matched, or was written by it.
 #[must_use]
-pub fn concerns(policy: &Policy, namespace: &Namespace, own_namespace: &str) -> bool {
-    policy.matches(&namespace.name, &namespace.labels, own_namespace)
+pub fn concerns(policy: &Policy, namespace: &Namespace, own_namespaces: &[String]) -> bool {
+    policy.matches(&namespace.name, &namespace.labels, own_namespaces)
         || namespace.state.values().any(|value| *value == policy.name)
 }
 

@@ -86,7 +86,7 @@ pub struct Circumstances<'a> {
 /// The observed state of the cluster.
 #[derive(Debug)]
 pub struct Index {
-    own_namespace: String,
+    own_namespaces: [String; 2],
     namespaces: HashMap<Arc<str>, Entry>,
     unreadable_namespaces: BTreeMap<String, String>,
     policies: BTreeMap<String, Kept<NamespacePolicy>>,
@@ -102,12 +102,12 @@ pub struct Index {
 }
 
 impl Index {
-    /// An empty index. No policy touches `own_namespace` unless it asks for system namespaces; the
-    /// agents' pods are in `agent_namespace`.
+    /// An empty index. No policy touches `own_namespace`, nor `agent_namespace` with the agents' pods,
+    /// unless it asks for system namespaces.
     #[must_use]
     pub fn new(own_namespace: String, agent_namespace: String) -> Self {
         Self {
-            own_namespace,
+            own_namespaces: [own_namespace, agent_namespace.clone()],
             namespaces: HashMap::new(),
             unreadable_namespaces: BTreeMap::new(),
             policies: BTreeMap::new(),
@@ -258,7 +258,7 @@ impl Index {
             servers,
             unseen,
             ledger,
-            own_namespace: &self.own_namespace,
+            own_namespaces: &self.own_namespaces,
         };
         Some(plan_namespace(
             &context,
@@ -316,7 +316,7 @@ impl Index {
     pub fn winner(&self, name: &str) -> Option<&Policy> {
         let namespace = self.namespaces.get(name)?.namespace.as_deref()?;
         self.compiled
-            .matching(namespace, &self.own_namespace)
+            .matching(namespace, &self.own_namespaces)
             .next()
     }
 
@@ -471,7 +471,7 @@ impl Index {
             let concerned = others
                 || changed
                     .iter()
-                    .any(|policy| compiled::concerns(policy, namespace, &self.own_namespace));
+                    .any(|policy| compiled::concerns(policy, namespace, &self.own_namespaces));
             if concerned {
                 self.marks.namespaces.insert(Arc::clone(name));
             }

@@ -131,10 +131,15 @@ fn failures(run: &Run, current: Option<&End>, settling: Duration) -> u32 {
         u64::try_from(seconds.unwrap_or_default()).unwrap_or_default() >= settling.as_secs()
     };
     let fails = |end: &End| end.code != 0 && !is_excused(end);
+    // A container that waits has ended once more than it was started anew.
+    let ends = match run.state {
+        State::Waiting { .. } => run.restarts.saturating_add(1),
+        State::Running { .. } | State::Ended(_) => run.restarts.max(1),
+    };
     let before = match &run.last_end {
         Some(end) if !fails(end) => 0,
         Some(end) if lasted(end) => 1,
-        Some(_) => run.restarts.max(1),
+        Some(_) => ends,
         None => 0,
     };
     match current {

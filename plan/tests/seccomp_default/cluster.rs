@@ -228,7 +228,7 @@ pub(crate) fn crashed(times: u32, code: i32) -> Value {
 
 pub(crate) fn ended(times: u32, code: i32, reason: &str) -> Value {
     json!({
-        "ready": false, "restartCount": times,
+        "ready": false, "restartCount": times - 1,
         "state": { "waiting": { "reason": "CrashLoopBackOff" } },
         "lastState": { "terminated": { "exitCode": code, "reason": reason,
             "startedAt": ago(3), "finishedAt": ago(3) } },

@@ -433,7 +433,7 @@ impl World {
             servers: self.servers,
             unseen: &self.unseen,
             ledger: &self.ledger,
-            own_namespace: OWN_NAMESPACE,
+            own_namespaces: &[OWN_NAMESPACE.to_owned()],
         };
         plan_namespace(
             &context,
