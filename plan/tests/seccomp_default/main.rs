@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use cluster::{Cluster, ago, app, app_with, crashed, ended, healthy, node, worst};
 use podfence_crd::{Deviation, KubeletFacts, NodeReportSpec, Setting};
+use podfence_plan::Regarding;
 use podfence_plan::seccomp_default::{Failure, HealthMemory};
 use podfence_seccomp::evidence::{Key, Outcome};
 use podfence_seccomp::{Architecture, Basis, Container, Errno, Exempt, Profile, Runtime, Verdict};
@@ -351,5 +352,41 @@ fn time_that_changes_something_is_named() {
         cluster.verdict(),
         Verdict::Passing,
         "after a restart of the operator too"
+    );
+}
+
+#[test]
+fn a_turn_for_the_worse_is_an_event_about_the_workload() {
+    let told = |before: &mut Cluster, after: &mut Cluster| {
+        let ((_, before), (_, after)) = (before.assess(), after.assess());
+        after.events_since(&before, "shop")
+    };
+    let well = || pair(&app(), &healthy(), &healthy());
+    let failing = || pair(&app(), &crashed(3, 1), &healthy());
+    assert_eq!(
+        told(&mut failing(), &mut failing()),
+        [],
+        "nothing has changed"
+    );
+    assert_eq!(told(&mut failing(), &mut well()), [], "it is better");
+    let [event] = &told(&mut well(), &mut failing())[..] else {
+        panic!("one event");
+    };
+    let regarding = Regarding::Workload {
+        api_version: "apps/v1".into(),
+        kind: "Deployment".into(),
+        namespace: "shop".into(),
+        name: "web".into(),
+        uid: "web".into(),
+    };
+    assert_eq!(
+        (&event.regarding, event.warning, event.reason),
+        (&regarding, true, "Failing")
+    );
+    assert!(
+        event
+            .note
+            .contains("Failing on on, well without a profile on off"),
+        "{event:?}"
     );
 }
