@@ -19,7 +19,7 @@ pub async fn build_program(name: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Builds the program of a package of the same name as for its image: static, so that it needs
-/// nothing beside itself.
+/// nothing beside itself, and without what only a debugger reads, so that its image is made soon.
 ///
 /// # Errors
 ///
@@ -32,9 +32,10 @@ pub async fn build_static_program(name: &str) -> anyhow::Result<PathBuf> {
     // Only with --target do the flags leave build scripts and procedural macros alone, and what
     // was built of the workspace without them.
     let mut command = cargo();
-    command
-        .args(["--package", name, "--target", host])
-        .env("RUSTFLAGS", "-C target-feature=+crt-static");
+    command.args(["--package", name, "--target", host]).env(
+        "RUSTFLAGS",
+        "-C target-feature=+crt-static -C strip=debuginfo",
+    );
     build(name, &mut command).await
 }
 

@@ -26,6 +26,7 @@
     reason = "a JSON value gives null for what is not there"
 )]
 
+mod agents;
 mod cluster;
 mod extent;
 mod history;
@@ -38,6 +39,7 @@ mod telling;
 mod waiting;
 pub mod writes;
 
+pub use agents::{AGENT_NAME, AGENT_NAMESPACE, AGENT_USER, Agents, build_agent};
 pub use cluster::{Cluster, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, OPERATOR_USER, Running};
 pub use extent::everything_is_told;
 pub use history::{History, Version};

@@ -13,12 +13,12 @@ use podfence_crd::{NodeReportSpec, ProfileInForce, Setting, SettingSource};
 use podfence_e2e::{
     harness::Shared,
     lab::{Image, Lab, Node},
+    story::{AGENT_NAME, AGENT_NAMESPACE, AGENT_USER, Agents},
 };
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use crate::nodes::{Nodes, create, deployment, is_running, needs_nodes, sees};
-use installed::{Agents, NAMESPACE, USER};
 
 /// What the agent may have resident, whatever the node runs.
 const MOST_KIBIBYTES: u64 = 32 * 1024;
@@ -38,7 +38,7 @@ pub(crate) async fn reports_what_its_nodes_are_and_nothing_twice(
     let (first, broken) = (on.seccomp_folder()?.join("first.json"), "broken.json");
     fs::write(first, PROFILE)?;
     fs::write(on.seccomp_folder()?.join(broken), "{")?;
-    let agents = Agents::install(&lab, &[&on, &off], &[]).await?;
+    let agents = installed::install(&lab, &[&on, &off], &[]).await?;
 
     for (node, setting) in [(&on, Setting::Enabled), (&off, Setting::Disabled)] {
         let spec = agents.sees(node, is_complete).await?;
@@ -58,7 +58,7 @@ pub(crate) async fn reports_what_its_nodes_are_and_nothing_twice(
     ];
     assert_eq!(files(&agents.spec(&on).await?), two);
 
-    agents.write_nothing_while_nothing_changes().await?;
+    installed::write_nothing_while_nothing_changes(&agents).await?;
     fs::write(on.seccomp_folder()?.join("second.json"), "{}")?;
     let three = [&two[..], &[entry("second.json", "{}", false)]].concat();
     let seen = agents.sees(&on, |spec| {
@@ -69,18 +69,21 @@ pub(crate) async fn reports_what_its_nodes_are_and_nothing_twice(
     seen.await?;
 
     for node in [&on, &off] {
-        let peak = agents.peak_kibibytes(node).await?;
+        let peak = installed::peak_kibibytes(&agents, node).await?;
         println!("the agent on {} had {peak} KiB at most", node.name());
         ensure!(peak < MOST_KIBIBYTES, "{peak} KiB");
     }
-    let written = lab.audit().writes_by(USER, agents.installed).await?;
+    let written = lab
+        .audit()
+        .writes_by(AGENT_USER, agents.installed())
+        .await?;
     let odd = written.iter().find(|event| {
         let own =
             event.object_ref.resource == "nodereports" && event.object_ref.subresource.is_empty();
         event.verb != "patch" || !own || !event.succeeded()
     });
     ensure!(odd.is_none(), "{odd:#?}");
-    agents.end_when_asked(&on).await?;
+    installed::end_when_asked(&agents, &on).await?;
     lab.stop().await
 }
 
@@ -143,7 +146,7 @@ pub(crate) async fn finds_what_a_switch_has_not_reached_with_and_without_the_kub
     let node = lab.node("changing").start().await?;
     node.import(&Image::busybox()).await?;
     // Without the right to ask the kubelet.
-    let agents = Agents::install(&lab, &[&node], &["nodes/configz"]).await?;
+    let agents = installed::install(&lab, &[&node], &["nodes/configz"]).await?;
     let shows = async |setting, source, problem: Option<&str>| {
         let seen = agents.sees(&node, |spec| {
             let kubelet = spec.kubelet.as_ref().context("no kubelet")?;
@@ -171,7 +174,7 @@ pub(crate) async fn finds_what_a_switch_has_not_reached_with_and_without_the_kub
     sees(&lab, "default", "earlier", is_running).await?;
     let container = Some(SettingSource::RunningContainer);
     shows(Setting::Disabled, container, right).await?;
-    agents.grant("nodes/configz").await?;
+    installed::grant(&agents, "nodes/configz").await?;
     shows(Setting::Disabled, Some(SettingSource::Configz), None).await?;
 
     node.set_seccomp_default(true).await?;
@@ -219,12 +222,14 @@ async fn writes_its_own_report_alone(
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
         "metadata": { "name": "almighty-agent" },
         "roleRef": { "apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin" },
-        "subjects": [{ "kind": "ServiceAccount", "name": "podfence-agent", "namespace": NAMESPACE }],
+        "subjects": [{ "kind": "ServiceAccount", "name": AGENT_NAME, "namespace": AGENT_NAMESPACE }],
     });
     create(lab, &almighty).await?;
-    let own = lab.client_as_token(&agents.token_of(node).await?).await?;
+    let own = lab
+        .client_as_token(&installed::token_of(agents, node).await?)
+        .await?;
     let unbound = lab
-        .service_account_token(NAMESPACE, "podfence-agent")
+        .service_account_token(AGENT_NAMESPACE, AGENT_NAME)
         .await?;
     let unbound = lab.client_as_token(&unbound).await?;
     let path = |name: &str| format!("{REPORTS}/{name}?dryRun=All&fieldManager=test");
