@@ -25,7 +25,7 @@ lab: setup ## build the Kubernetes of the tests from source (twenty minutes, onc
 	e2e/cluster/build etcd kubernetes kubernetes-1.34 containerd runc cni >/dev/null
 
 .PHONY: demo
-demo: setup ## show it: a real API server, the operator, the samples, the verdicts; KEEP=1 leaves it running
+demo: setup ## show it: a real API server, the operator, the samples, nodes (as root), the verdicts; KEEP=1 leaves it running
 	KEEP=$(KEEP) $(CARGO) run --locked --package podfence-e2e --bin demo
 
 .PHONY: test

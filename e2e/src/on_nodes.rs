@@ -47,16 +47,38 @@ pub async fn facts_of(lab: &Lab, node: &Node) -> anyhow::Result<core::NodeSystem
 ///
 /// When the command does not compile, or refuses.
 pub async fn render_profile(lab: &Lab, node: &Node, allowed: &str) -> anyhow::Result<Vec<u8>> {
-    let facts = facts_of(lab, node).await?;
     let output = Command::new(build_program("kubectl-podfence").await?)
-        .args(["render", "seccomp-profile", "--allow", allowed])
-        .args(["--profile", &facts.container_runtime_version])
-        .args(["--arch", &facts.architecture])
-        .args(["--kernel", &facts.kernel_version])
+        .args(render_arguments(lab, node, allowed).await?)
         .output()
         .await?;
     ensure!(output.status.success(), "{output:?}");
     Ok(output.stdout)
+}
+
+/// What one types behind `kubectl podfence` for that.
+///
+/// # Errors
+///
+/// When the Node says nothing of its runtime.
+pub async fn render_arguments(
+    lab: &Lab,
+    node: &Node,
+    allowed: &str,
+) -> anyhow::Result<Vec<String>> {
+    let facts = facts_of(lab, node).await?;
+    let arguments = [
+        "render",
+        "seccomp-profile",
+        "--allow",
+        allowed,
+        "--profile",
+        &facts.container_runtime_version,
+        "--arch",
+        &facts.architecture,
+        "--kernel",
+        &facts.kernel_version,
+    ];
+    Ok(arguments.map(str::to_owned).to_vec())
 }
 
 /// Creates an object that its manifest describes.

@@ -29,6 +29,7 @@ pub(super) struct Kubelet {
     certificate: PathBuf,
     key: PathBuf,
     log: PathBuf,
+    taint: Option<String>,
 }
 
 impl Kubelet {
@@ -57,7 +58,13 @@ impl Kubelet {
             certificate: credentials.server_certificate(),
             key: credentials.server_key(),
             log: folder.path().join(format!("kubelet-{node}.log")),
+            taint: None,
         })
+    }
+
+    /// Gives the node a taint with this key, so that there is no moment in which it has none.
+    pub(super) fn registers_with(self, taint: Option<String>) -> Self {
+        Self { taint, ..self }
     }
 
     /// Where the kubelet's own API answers.
@@ -98,10 +105,13 @@ impl Kubelet {
 
     /// Source: <https://kubernetes.io/docs/reference/config-api/kubelet-config.v1beta1/>.
     fn configuration(&self, place: &Place, seccomp_default: bool) -> Value {
+        let taints = self.taint.iter();
+        let taints = taints.map(|key| json!({ "key": key, "effect": "NoSchedule" }));
         json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1",
             "kind": "KubeletConfiguration",
             "seccompDefault": seccomp_default,
+            "registerWithTaints": taints.collect::<Vec<_>>(),
             "containerRuntimeEndpoint": format!("unix://{}", containerd::SOCKET),
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": place.group().path(),

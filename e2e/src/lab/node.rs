@@ -52,6 +52,7 @@ pub struct NodeBuilder<'a> {
     lab: &'a Lab,
     name: String,
     seccomp_default: bool,
+    taint: Option<String>,
 }
 
 /// A running node.
@@ -73,6 +74,7 @@ impl Lab {
             lab: self,
             name: name.into(),
             seccomp_default: false,
+            taint: None,
         }
     }
 }
@@ -81,6 +83,13 @@ impl NodeBuilder<'_> {
     /// Whether a container without a profile gets `RuntimeDefault`; without this it gets none.
     pub fn seccomp_default(mut self, seccomp_default: bool) -> Self {
         self.seccomp_default = seccomp_default;
+        self
+    }
+
+    /// Keeps all pods away that do not tolerate this taint, from the moment on in which there is
+    /// the node.
+    pub fn taint(mut self, key: impl Into<String>) -> Self {
+        self.taint = Some(key.into());
         self
     }
 
@@ -95,8 +104,9 @@ impl NodeBuilder<'_> {
             lab,
             name,
             seccomp_default,
+            taint,
         } = self;
-        let node = lab.start_node(&name, seccomp_default).await;
+        let node = lab.start_node(&name, seccomp_default, taint).await;
         let node = node.with_context(|| format!("failed to start node {name:?}"))?;
         // Before it is ready: whatever happens now, the lab ends it.
         let node = Arc::new(node);
@@ -107,7 +117,12 @@ impl NodeBuilder<'_> {
 }
 
 impl Lab {
-    async fn start_node(&self, name: &str, seccomp_default: bool) -> anyhow::Result<Node> {
+    async fn start_node(
+        &self,
+        name: &str,
+        seccomp_default: bool,
+        taint: Option<String>,
+    ) -> anyhow::Result<Node> {
         if let Some(obstacle) = Node::obstacle() {
             return Err(anyhow!(obstacle));
         }
@@ -115,6 +130,7 @@ impl Lab {
         let place = Place::create(&self.folder, name)?;
         let (executable, url) = (&binaries.kubelet, self.url());
         let kubelet = Kubelet::plan(executable, &self.folder, &self.credentials, &url, name)?;
+        let kubelet = kubelet.registers_with(taint);
         let log = self.folder().join(format!("containerd-{name}.log"));
         let containerd = Containerd::start(&binaries, &place, &kubelet.subnet(), log).await?;
         let pause = Image::pause();

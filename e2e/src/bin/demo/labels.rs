@@ -1,38 +1,18 @@
-//! Shows Podfence at work: a real API server, the operator, the samples, and what `kubectl get`
-//! says. Starts processes.
-//!
-//! `make demo` runs it. It leaves nothing behind, unless `KEEP=1` is set: then it all stays up
-//! until Ctrl-C.
+//! The first half: labels. Makes requests.
 
-use std::{
-    env,
-    io::IsTerminal as _,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{Api, ResourceExt as _, api::ListParams};
 use podfence_crd::NamespacePolicy;
-use podfence_e2e::{
-    eventually,
-    lab::Lab,
-    story::{Cluster, Operator, build_operator, kstatus},
-};
-use tokio::signal::unix::{SignalKind, signal};
+use podfence_e2e::{eventually, lab::Lab, story::kstatus};
+
+use crate::screen::{CONDITIONS, note, print, quietly, say, seconds};
 
 /// Several times the longest soak of the samples, on a busy machine.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The controllers give a new namespace its service account at once, unless the machine is very
-/// busy.
-const APPLY_TIMEOUT: Duration = Duration::from_secs(30);
-
-const CONDITIONS: &str = concat!(
-    "go-template={{range .status.conditions}}",
-    r#"{{printf "%-21s %-8s %-19s %s\n" .type .status .reason .message}}{{end}}"#,
-);
 const NAMESPACES: &str = concat!(
     "go-template={{range .status.namespaces}}",
     r#"{{printf "%-15s %-13s %-19s" .name .phase .reason}}"#,
@@ -55,57 +35,18 @@ const FIX: &str = concat!(
     r#""allowPrivilegeEscalation":false,"capabilities":{"drop":["ALL"]}}}]}}}}"#,
 );
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let keep = env::var("KEEP").is_ok_and(|keep| !keep.is_empty() && keep != "0");
-    say("First the operator is compiled, unless it is there already.");
-    build_operator().await?;
-    say(
-        "A Kubernetes of our own: etcd, API server and controllers, as real as any, but without \
-         nodes: pods stay Pending.",
-    );
-    let began = Instant::now();
-    let cluster = Cluster::start().await?;
-    note(&format!(
-        "started, with config/default applied to it, in {:.1} s",
-        seconds(began)
-    ));
-
-    say(
-        "The operator, as a process of this machine: it has its own service account's token and \
-         the shipped roles, no more.",
-    );
-    let began = Instant::now();
-    let operator = cluster.operator().await?.start().await?;
-    note(&format!(
-        "process {}, holds the Lease after {:.1} s",
-        operator.process().pid(),
-        seconds(began)
-    ));
-
-    let result = show(cluster.lab()).await;
-    if result.is_err() {
-        eprintln!("{}", operator.process().log_tail());
-    }
-    result?;
-    if keep {
-        stay(cluster.lab()).await?;
-    }
-    end(operator, cluster).await
-}
-
-async fn show(lab: &Lab) -> anyhow::Result<()> {
+pub(crate) async fn tell(lab: &Lab) -> anyhow::Result<()> {
     say(
         "A web shop's cluster as one finds it: eleven namespaces, some clean, some not, some \
          labelled by somebody before.",
     );
     let cluster = samples("cluster")?;
-    quietly(lab, &["apply", "--server-side", "-f", &cluster]).await?;
+    quietly(lab, &["apply", "--server-side", "-f", &cluster], "").await?;
 
     say("Two profiles say what good looks like, six policies say where, and how to get there.");
     let began = Instant::now();
     let podfence = samples("podfence")?;
-    quietly(lab, &["apply", "--server-side", "-f", &podfence]).await?;
+    quietly(lab, &["apply", "--server-side", "-f", &podfence], "").await?;
     verdicts(lab).await?;
     let took = seconds(began);
     note(&format!(
@@ -206,80 +147,6 @@ async fn enforces(lab: &Lab, namespace: &str, want: &str) -> anyhow::Result<()> 
     .await
 }
 
-/// Keeps it all up. The lab's supervisor ends this process, and everything else, when a signal
-/// comes.
-async fn stay(lab: &Lab) -> anyhow::Result<()> {
-    say("It all stays up until Ctrl-C. In another terminal:");
-    println!("  export KUBECONFIG={}", lab.kubeconfig().display());
-    println!(
-        "  alias kubectl={}    # if there is none",
-        lab.kubectl_path().display()
-    );
-    println!("  kubectl describe namespacepolicy apps");
-    signal(SignalKind::hangup())?
-        .recv()
-        .await
-        .context("no signal can be waited for")
-}
-
-async fn end(operator: Operator, cluster: Arc<Cluster>) -> anyhow::Result<()> {
-    operator.stop().await?;
-    drop(operator);
-    cluster.stop().await?;
-    say("Everything is stopped and gone. `make demo KEEP=1` keeps it up, to look around.");
-    Ok(())
-}
-
-/// Runs a command that has nothing interesting to say.
-async fn quietly(lab: &Lab, arguments: &[&str]) -> anyhow::Result<()> {
-    command(arguments);
-    // A bare pod is refused until its namespace has a service account, a moment after the
-    // namespace.
-    let output = eventually(APPLY_TIMEOUT, async || lab.kubectl(arguments).await).await?;
-    print!("{}", output.stderr);
-    note(&format!("{} objects", output.stdout.lines().count()));
-    Ok(())
-}
-
-/// Runs a command and shows what it prints.
-async fn print(lab: &Lab, arguments: &[&str]) -> anyhow::Result<()> {
-    command(arguments);
-    let output = lab.kubectl(arguments).await?;
-    print!("{}{}", output.stderr, output.stdout);
-    if !output.stdout.ends_with('\n') {
-        println!();
-    }
-    Ok(())
-}
-
-/// A sentence on what comes next.
-fn say(sentence: &str) {
-    println!("\n{sentence}");
-}
-
-fn note(text: &str) {
-    println!("  {text}");
-}
-
-/// The command as one would type it.
-fn command(arguments: &[&str]) {
-    let quoted: Vec<String> = arguments.iter().map(|argument| quote(argument)).collect();
-    let line = format!("$ kubectl {}", quoted.join(" "));
-    if std::io::stdout().is_terminal() {
-        println!("\x1b[1m{line}\x1b[0m");
-    } else {
-        println!("{line}");
-    }
-}
-
-fn quote(argument: &str) -> String {
-    if argument.contains(|character: char| " {}\"$|\\".contains(character)) {
-        format!("'{argument}'")
-    } else {
-        argument.to_owned()
-    }
-}
-
 /// A folder of the samples, by its path from here if possible, which reads better.
 fn samples(folder: &str) -> anyhow::Result<String> {
     let relative = format!("config/samples/{folder}");
@@ -290,8 +157,4 @@ fn samples(folder: &str) -> anyhow::Result<String> {
     }
     ensure!(std::path::Path::new(&whole).is_dir(), "there is no {whole}");
     Ok(whole)
-}
-
-fn seconds(since: Instant) -> f64 {
-    since.elapsed().as_secs_f64()
 }

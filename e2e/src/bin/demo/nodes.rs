@@ -1,0 +1,262 @@
+//! The second half: nodes, one of which has SeccompDefault. Starts nodes, makes requests.
+
+#![allow(clippy::indexing_slicing, reason = "a JSON object takes any field")]
+
+use std::{
+    fs,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, ensure};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{Api, ResourceExt as _, api::ListParams};
+use podfence_crd::{ConditionType, NamespacePolicy, NodeReport};
+use podfence_e2e::{
+    eventually,
+    lab::{Image, Lab, Node, compile_program},
+    on_nodes::{render_arguments, render_profile, spread},
+    story::Agents,
+};
+use serde_json::{Value, json};
+
+use crate::screen::{CONDITIONS, note, print, quietly, say, seconds, written};
+
+/// What keeps the pods of the samples away from the nodes: nobody has their images.
+const TAINT: &str = "demo";
+const NAMESPACE: &str = "media";
+/// Programs crash twice, kubelets wait in between, and the machine may be very busy.
+const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
+/// The profile that mends the program, and the call that it lets through.
+const PROFILE: &str = "previews.json";
+const CALL: &str = "unshare:arg0==CLONE_NEWUSER";
+
+const WORKLOADS: &str = concat!(
+    "go-template={{range .status.seccompDefault.workloads}}",
+    r#"{{printf "%s/%s, container %s\n" .kind .name .container}}"#,
+    r#"{{printf "  verdict     %s, %s, since %s\n" .verdict .basis .since}}"#,
+    r#"{{printf "  profile     %s\n  evidence    %s\n" .profile .evidence}}"#,
+    r#"{{printf "  failing on  %s\n  healthy on  %s\n" .failingOn .healthyOn}}"#,
+    r#"{{printf "  fix         %s\n" .fix}}{{end}}"#,
+);
+
+pub(crate) async fn tell(lab: &Lab) -> anyhow::Result<()> {
+    say(
+        "Two nodes, each with a containerd and a kubelet of its own. A rollout of SeccompDefault \
+         has begun: the kubelet of `on` has it, that of `off` has not.",
+    );
+    let began = Instant::now();
+    let (on, off) = tokio::try_join!(
+        lab.node("on").seccomp_default(true).taint(TAINT).start(),
+        lab.node("off").taint(TAINT).start(),
+    )?;
+    note(&format!("ready for pods after {:.1} s", seconds(began)));
+
+    say(
+        "The node agent, as config/agent installs it. It says what the API server does not know, \
+         in one NodeReport a node.",
+    );
+    let began = Instant::now();
+    let agents = Agents::install(lab, &[&on, &off], &[]).await?;
+    for node in [&on, &off] {
+        agents.sees(node, |_| Ok(())).await?;
+    }
+    note(&format!("both have reported after {:.1} s", seconds(began)));
+
+    run(lab, [&on, &off]).await?;
+    look(lab).await?;
+    mend(lab, [&on, &off]).await
+}
+
+/// Four programs, each on both nodes.
+async fn run(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
+    say(
+        "Four workloads, each with a pod on either node. Nobody tells Podfence which of them needs \
+         what RuntimeDefault denies.",
+    );
+    import(nodes).await?;
+    let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects() });
+    quietly(
+        lab,
+        &["apply", "--server-side", "-f", "-"],
+        &list.to_string(),
+    )
+    .await?;
+    let began = Instant::now();
+    says(lab, "False").await?;
+    note(&format!(
+        "every verdict is in after {:.1} s, of which a pod must be well for 5 s",
+        seconds(began)
+    ));
+    Ok(())
+}
+
+/// The images of the workloads, by what their programs do.
+async fn import(nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let user_namespace = compile_program("user_namespace", folder.path())?;
+    let calls = compile_program("calls", folder.path())?;
+    let keyctl = |name, manner| Image::of_program(name, &calls).with_arguments(&["keyctl", manner]);
+    for image in [
+        Image::of_program("previews", user_namespace),
+        keyctl("thumbnails", "tolerates"),
+        keyctl("transcoder", "needs"),
+        keyctl("uploads", "tolerates"),
+    ] {
+        let [on, off] = nodes;
+        tokio::try_join!(on.import(&image), off.import(&image))?;
+    }
+    Ok(())
+}
+
+/// The namespace, its policy, and the Deployments.
+fn objects() -> Vec<Value> {
+    let ours = |kind: &str, name: &str, spec| {
+        json!({
+            "apiVersion": "podfence.dev/v1alpha1", "kind": kind,
+            "metadata": { "name": name },
+            "spec": spec,
+        })
+    };
+    let by_name = json!({ "matchLabels": { "kubernetes.io/metadata.name": NAMESPACE } });
+    let deployment = |name: &str, security: Value| {
+        let container = json!({
+            "name": "main", "image": format!("podfence.test/{name}:lab"), "securityContext": security,
+        });
+        let tolerations = json!([{ "key": TAINT, "operator": "Exists" }]);
+        let pod = json!({ "tolerations": tolerations, "containers": [container] });
+        spread(NAMESPACE, name, 2, &pod)
+    };
+    let explicit = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
+    vec![
+        json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": NAMESPACE } }),
+        ours(
+            "PolicyProfile",
+            "watched",
+            json!({ "podSecurity": { "audit": { "level": "baseline" } } }),
+        ),
+        ours(
+            "NamespacePolicy",
+            NAMESPACE,
+            json!({ "profileRef": { "name": "watched" }, "namespaceSelector": by_name, "priority": 100 }),
+        ),
+        // Makes a user namespace for itself, as browsers do, and ends where that is denied.
+        deployment("previews", json!({})),
+        // Tries to keep its keys in the kernel, and does without.
+        deployment("thumbnails", json!({})),
+        deployment("transcoder", json!({ "privileged": true })),
+        deployment("uploads", explicit),
+    ]
+}
+
+/// What everybody can see who may read policies and reports.
+async fn look(lab: &Lab) -> anyhow::Result<()> {
+    say(
+        "The nodes: whether SeccompDefault is on, what RuntimeDefault is there, and whether every \
+         workload that can land there would stand it.",
+    );
+    print(lab, &["get", "nodereports"]).await?;
+
+    say("With -o wide, in words.");
+    print(lab, &["get", "nodereports", "-o", "wide"]).await?;
+
+    say("The policies say the same of their own namespaces, beside what they say of labels.");
+    print(lab, &["get", "namespacepolicy"]).await?;
+    print(
+        lab,
+        &["get", "namespacepolicy", NAMESPACE, "-o", CONDITIONS],
+    )
+    .await?;
+
+    say(
+        "Of the four one fails. The one that is denied a call and does without is well, and the \
+         other two are not affected: one is privileged, one has chosen its profile long ago.",
+    );
+    print(lab, &["get", "namespacepolicy", NAMESPACE, "-o", WORKLOADS]).await
+}
+
+/// The program gets back the one call that it misses.
+async fn mend(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
+    say(
+        "Which call it is nobody has seen, for the kernel logs no denial; the program itself says \
+         it where it fails.",
+    );
+    let logs = ["-n", NAMESPACE, "logs", "-l", "app=previews", "--prefix"];
+    print(lab, &logs).await?;
+
+    say(
+        "Less than Unconfined helps, then: the RuntimeDefault of these nodes with that one call \
+         more, as a profile in the folder of each kubelet.",
+    );
+    let [on, _] = nodes;
+    let arguments = render_arguments(lab, on, CALL).await?;
+    let profile = render_profile(lab, on, CALL).await?;
+    written(&arguments, PROFILE, &profile);
+    for node in nodes {
+        fs::write(node.seccomp_folder()?.join(PROFILE), &profile)?;
+    }
+    let localhost = json!({ "type": "Localhost", "localhostProfile": PROFILE });
+    let security = json!({ "securityContext": { "seccompProfile": localhost } });
+    let patch = json!({ "spec": { "template": { "spec": security } } }).to_string();
+    print(
+        lab,
+        &[
+            "-n",
+            NAMESPACE,
+            "patch",
+            "deployment",
+            "previews",
+            "-p",
+            &patch,
+        ],
+    )
+    .await?;
+    let began = Instant::now();
+    says(lab, "True").await?;
+    note(&format!(
+        "nothing stands in the way any more after {:.1} s",
+        seconds(began)
+    ));
+    print(
+        lab,
+        &["get", "namespacepolicy", NAMESPACE, "-o", CONDITIONS],
+    )
+    .await?;
+
+    say("And `off` can be switched.");
+    print(lab, &["get", "nodereports", "-o", "wide"]).await
+}
+
+/// Waits until the policy and both reports say the same of SeccompDefault, nothing is unknown, and
+/// every profile file is there.
+async fn says(lab: &Lab, ready: &str) -> anyhow::Result<()> {
+    let policies: Api<NamespacePolicy> = Api::all(lab.client());
+    let reports: Api<NodeReport> = Api::all(lab.client());
+    let told = eventually(VERDICT_TIMEOUT, async || {
+        let policy = policies.get(NAMESPACE).await?;
+        let status = policy.status.as_ref().context("there is no status")?;
+        is_so(&status.conditions, ready)?;
+        let unknown = status.summary.workloads_unknown;
+        ensure!(unknown == 0, "{unknown} workloads are unknown");
+        for report in reports.list(&ListParams::default()).await? {
+            let status = report.status.as_ref().context("there is no status")?;
+            is_so(&status.conditions, ready).with_context(|| report.name_any())?;
+            let unknown = status.workloads.unknown;
+            ensure!(unknown == 0, "{unknown} workloads are unknown");
+        }
+        Ok(())
+    });
+    told.await.context("not every verdict came in")
+}
+
+fn is_so(conditions: &[Condition], ready: &str) -> anyhow::Result<()> {
+    for (kind, want) in [
+        (ConditionType::SeccompDefaultReady, ready),
+        (ConditionType::ProfilesAvailable, "True"),
+    ] {
+        let condition = conditions.iter().find(|it| it.type_ == kind.as_str());
+        let is_so = condition.is_some_and(|it| it.status == want);
+        ensure!(is_so, "{condition:?}, want {want}");
+    }
+    Ok(())
+}
