@@ -7,15 +7,17 @@
 //! 1. `node`, `nodes`: what containers run under on which node.
 //! 2. `landing`: which pods can land where.
 //! 3. `health`: how containers fare with and without a profile.
-//! 4. `assessment`, `bench`, `template`: the verdict on every workload of a namespace.
-//! 5. `findings`, `admission`: counts, the worst by name, and what helps.
-//! 6. `report`: what policies and nodes say.
+//! 4. `inputs`: what pods of agents and records come to.
+//! 5. `assessment`, `bench`, `template`: the verdict on every workload of a namespace.
+//! 6. `findings`, `admission`: counts, the worst by name, and what helps.
+//! 7. `report`: what policies and nodes say.
 
 mod admission;
 mod assessment;
 mod bench;
 mod findings;
 mod health;
+mod inputs;
 mod landing;
 mod node;
 mod nodes;
@@ -27,6 +29,7 @@ pub use assessment::{
     AssessedWorkload, Assessment, Circumstances, Failure, Failures, HealthMemory, Recorded, assess,
     full_name,
 };
+pub use inputs::{AGENT_LABEL, ReadRecord, united, watched_node};
 pub use landing::can_land;
 pub use node::{Ground, KnownNode, Node, Taint, UnknownGround};
 pub use nodes::{GroundId, Landing, Nodes};

@@ -5,13 +5,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use podfence_crd::{NodeReport, SyscallRecord};
-use podfence_plan::seccomp_default::{Node, Recorded};
-use podfence_workload::{Kind, Object, OwnerKind, WorkloadRef};
+use podfence_plan::seccomp_default::{Node, ReadRecord, Recorded, united, watched_node};
+use podfence_workload::{Object, WorkloadRef};
 
 use super::compiled::Kept;
-
-/// The label of an agent's pod, and its value.
-const AGENT: (&str, &str) = ("app.kubernetes.io/name", "podfence-agent");
 
 /// What is known beside the workloads.
 #[derive(Debug, Default)]
@@ -30,12 +27,7 @@ pub struct Ground {
 /// A record as it is used.
 #[derive(Debug)]
 enum Record {
-    Read {
-        workload: WorkloadRef,
-        recorded: Recorded,
-        /// What in it could not be read.
-        malformed: Vec<String>,
-    },
+    Read(ReadRecord),
     Unreadable(String),
 }
 
@@ -70,7 +62,7 @@ impl Ground {
     /// Takes in a record.
     pub fn apply_record(&mut self, namespace: Arc<str>, name: String, kept: Kept<SyscallRecord>) {
         let record = match kept {
-            Ok(record) => Record::read(&record),
+            Ok(record) => Record::Read(ReadRecord::of(&record)),
             Err(malformed) => Record::Unreadable(malformed.error),
         };
         let kind = "SyscallRecord";
@@ -86,16 +78,7 @@ impl Ground {
         if namespace != self.agent_namespace {
             return false;
         }
-        let is_agent = |pod: &&Object| {
-            let (key, value) = AGENT;
-            pod.meta.labels.get(key) == Some(value) && !pod.meta.deleting && !pod.finished
-        };
-        let is_ready = |pod: &&Object| {
-            let status = pod.status.as_ref();
-            status.is_some_and(|status| status.ready_since.is_some())
-        };
-        let ready = pod.filter(is_agent).filter(is_ready);
-        match ready.and_then(|pod| pod.node_name.clone()) {
+        match pod.and_then(watched_node).cloned() {
             Some(node) => self.agents.insert(name.into(), Arc::clone(&node)) != Some(node),
             None => self.agents.remove(name).is_some(),
         }
@@ -165,25 +148,15 @@ impl Ground {
     /// What was recorded in a namespace, by workload.
     #[must_use]
     pub fn recorded(&self, namespace: &str) -> BTreeMap<WorkloadRef, Recorded> {
-        let mut all = BTreeMap::<WorkloadRef, Recorded>::new();
-        for record in self
-            .records
-            .get(namespace)
-            .into_iter()
-            .flat_map(BTreeMap::values)
-        {
-            if let Record::Read {
-                workload, recorded, ..
-            } = record
-            {
-                let known = all.entry(workload.clone()).or_default();
-                for (container, evidence) in recorded {
-                    let facts = evidence.facts();
-                    known.entry(container.clone()).or_default().extend(facts);
-                }
-            }
-        }
-        all
+        let records = self.records.get(namespace).into_iter();
+        united(
+            records
+                .flat_map(BTreeMap::values)
+                .filter_map(|record| match record {
+                    Record::Read(read) => Some(read),
+                    Record::Unreadable(_) => None,
+                }),
+        )
     }
 
     /// Nodes and records that cannot be read, or not wholly, as `Kind namespace/name: why`, sorted.
@@ -241,30 +214,7 @@ impl Record {
     fn problem(&self) -> Option<String> {
         match self {
             Self::Unreadable(why) => Some(why.clone()),
-            Self::Read { malformed, .. } => (!malformed.is_empty()).then(|| malformed.join("; ")),
-        }
-    }
-
-    fn read(record: &SyscallRecord) -> Self {
-        let written = &record.spec.workload;
-        let kind = match Kind::from_owner(&written.api_version, &written.kind) {
-            Some(kind) => OwnerKind::Listed(kind),
-            None => OwnerKind::Other {
-                api_version: written.api_version.as_str().into(),
-                kind: written.kind.as_str().into(),
-            },
-        };
-        let (containers, malformed) = record.spec.evidence();
-        Self::Read {
-            workload: WorkloadRef {
-                kind,
-                name: written.name.as_str().into(),
-            },
-            recorded: containers
-                .into_iter()
-                .map(|(name, evidence)| (name.into(), evidence))
-                .collect(),
-            malformed: malformed.iter().map(ToString::to_string).collect(),
+            Self::Read(read) => (!read.malformed.is_empty()).then(|| read.malformed.join("; ")),
         }
     }
 }
