@@ -11,26 +11,33 @@
 //! 5. `assessment`, `bench`, `template`: the verdict on every workload of a namespace.
 //! 6. `findings`, `admission`: counts, the worst by name, and what helps.
 //! 7. `report`: what policies and nodes say.
+//! 8. `explain`, `pod`: everything that is said of one workload, for people who ask why.
 
 mod admission;
 mod assessment;
 mod bench;
+mod explain;
 mod findings;
 mod health;
 mod inputs;
 mod landing;
 mod node;
 mod nodes;
+mod pod;
 mod report;
 mod template;
 
 pub use admission::Levels;
 pub use assessment::{
     AssessedWorkload, Assessment, Circumstances, Failure, Failures, HealthMemory, Recorded, assess,
-    full_name,
+    failures_of, full_name,
+};
+pub use explain::{
+    Admitted, CallSaid, ContainerSaid, CoverageSaid, Explanation, FixSaid, Given, Look, Place,
 };
 pub use inputs::{AGENT_LABEL, ReadRecord, united, watched_node};
 pub use landing::can_land;
 pub use node::{Ground, KnownNode, Node, Taint, UnknownGround};
 pub use nodes::{GroundId, Landing, Nodes};
+pub use pod::{Fares, PodContainer, PodSaid, RunsUnder};
 pub use report::{NodeView, SeccompView, plan_node_status};

@@ -432,6 +432,14 @@ impl Workloads {
             .map(|object| (self.top(object), object))
     }
 
+    /// The workload that an object is reported as, itself or what controls it; none where there is
+    /// no such object.
+    #[must_use]
+    pub fn workload_of(&self, kind: Kind, name: &str) -> Option<WorkloadRef> {
+        let entry = self.entries.get(&kind)?.get(name)?;
+        Some(self.top(&entry.object))
+    }
+
     fn top(&self, object: &Object) -> WorkloadRef {
         top_controller(object, |kind, owner| {
             let found = &self.entries.get(&kind)?.get(&owner.name)?.object;

@@ -171,7 +171,8 @@ impl Assessment {
 
 /// How the workloads of a namespace fared, in pods that may be gone.
 #[derive(Debug, Clone, Default)]
-pub struct HealthMemory(BTreeMap<(WorkloadRef, Box<str>), Memory>);
+pub struct HealthMemory(pub(super) BTreeMap<(WorkloadRef, Box<str>), Memory>);
+
 /// Judges every workload of a namespace.
 #[must_use]
 pub fn assess(
@@ -180,18 +181,7 @@ pub fn assess(
     memory: &mut HealthMemory,
     at: Circumstances<'_>,
 ) -> Assessment {
-    let mut parts: BTreeMap<WorkloadRef, Parts<'_>> = BTreeMap::new();
-    for (workload, object) in workloads.counted() {
-        let parts = parts.entry(workload).or_insert_with(|| Parts {
-            templates: Vec::new(),
-            pods: Vec::new(),
-        });
-        if object.kind == Kind::Pod {
-            parts.pods.push(object);
-        } else {
-            parts.templates.push(object);
-        }
-    }
+    let parts = parts(workloads);
     memory
         .0
         .retain(|(workload, _), _| parts.contains_key(workload));
@@ -217,6 +207,34 @@ pub fn assess(
         .filter_map(|memory| memory.next_change(at.terms.settling, at.now));
     assessment.next_change = changes.min();
     assessment
+}
+
+/// What there is of each workload.
+pub(super) fn parts(workloads: &Workloads) -> BTreeMap<WorkloadRef, Parts<'_>> {
+    let mut parts: BTreeMap<WorkloadRef, Parts<'_>> = BTreeMap::new();
+    for (workload, object) in workloads.counted() {
+        let parts = parts.entry(workload).or_insert_with(|| Parts {
+            templates: Vec::new(),
+            pods: Vec::new(),
+        });
+        if object.kind == Kind::Pod {
+            parts.pods.push(object);
+        } else {
+            parts.templates.push(object);
+        }
+    }
+    parts
+}
+
+/// What fails in a namespace, as evidence on whatever else runs the same.
+#[must_use]
+pub fn failures_of(namespace: &str, assessment: &Assessment) -> Failures {
+    let mut failures = Failures::new();
+    for (workload, key, failure) in assessment.failing() {
+        let workloads = failures.entry(key.clone()).or_default();
+        workloads.insert(full_name(namespace, workload).into(), failure.clone());
+    }
+    failures
 }
 
 /// A workload as messages name it.

@@ -25,6 +25,9 @@ struct Version<'a> {
     pods: Vec<&'a Object>,
 }
 
+/// What is said of containers by name, by what they would run under.
+pub(super) type ByGround = BTreeMap<Option<GroundId>, Vec<(Box<str>, Judgement)>>;
+
 /// Everything of a workload.
 pub(super) struct Parts<'a> {
     /// Templates that make pods: the workload's own.
@@ -49,10 +52,7 @@ impl Bench<'_, '_> {
         let mut failing = Vec::new();
         let mut by_ground = BTreeMap::new();
         for id in &landing.grounds {
-            let judged: Vec<_> = versions
-                .iter()
-                .flat_map(|version| self.judge(version, *id, &mut failing))
-                .collect();
+            let judged = self.judge_all(&versions, *id, &mut failing);
             if let Some(said) = WorkloadJudgement::of(judged) {
                 by_ground.insert(*id, said);
             }
@@ -80,6 +80,35 @@ impl Bench<'_, '_> {
             images: images.collect(),
             failing,
         })
+    }
+
+    /// What is said of every container wherever it can land, not summed up: under each ground, and
+    /// where none is known.
+    pub(super) fn judge_each(&mut self, parts: &Parts<'_>) -> Option<ByGround> {
+        let landing = self.landing(parts)?;
+        let versions = self.versions(parts);
+        let mut each = ByGround::new();
+        for id in &landing.grounds {
+            let judged = self.judge_all(&versions, *id, &mut Vec::new());
+            each.insert(Some(*id), judged);
+        }
+        if !landing.unknown.is_empty() || landing.grounds.is_empty() {
+            let templates = versions.iter().map(|version| version.template);
+            each.insert(None, templates.flat_map(|it| judge_nowhere(it)).collect());
+        }
+        Some(each)
+    }
+
+    fn judge_all(
+        &mut self,
+        versions: &[Version<'_>],
+        id: GroundId,
+        failing: &mut Vec<(Key, Failure)>,
+    ) -> Vec<(Box<str>, Judgement)> {
+        versions
+            .iter()
+            .flat_map(|version| self.judge(version, id, failing))
+            .collect()
     }
 
     /// The uid of the object that it is reported as, where that was seen.

@@ -231,7 +231,7 @@ fn names(nodes: &BTreeSet<Box<str>>) -> Vec<String> {
 }
 
 /// Why a verdict is no better.
-fn doubt(judgement: &Judgement) -> Option<String> {
+pub(super) fn doubt(judgement: &Judgement) -> Option<String> {
     Some(match judgement.doubt? {
         Doubt::Evidence(Gap::NothingObserved) => {
             "nothing was observed of it, and it does not run under RuntimeDefault anywhere".into()
@@ -284,29 +284,7 @@ impl Telling<'_> {
 
     /// What helps with the least privilege.
     fn fix(&self, said: &Said<'_>) -> Option<String> {
-        let template = &*said.assessed.template;
-        let name = &*said.judgement.container;
-        let container = template.containers.iter().find(|it| &*it.name == name)?;
-        let id = said.ground?;
-        let ground = self.nodes.ground(id)?;
-        let capabilities =
-            podfence_seccomp::Capabilities::of(ground.profile.runtime, template, container);
-        let held = Held {
-            architecture: ground.architecture,
-            bounding: capabilities.ok()??.bounding,
-            kernel: ground.kernel,
-        };
-        let admission = OfTemplate {
-            template,
-            container: name,
-            levels: (self.levels)(said.namespace),
-            servers: self.servers,
-        };
-        let judgement = &said.judgement.judgement;
-        let remedies = self
-            .nodes
-            .remedies(id, held, judgement, &signatures(container));
-        let fixes = Fixes::admitted(remedies, &admission);
+        let (_, fixes) = self.fixes(said)?;
         let best = fixes.offered.first()?;
         let blocking = fixes.blocking.iter().map(Fix::as_str);
         let blocking: Vec<_> = blocking.map(str::to_owned).collect();
@@ -317,30 +295,70 @@ impl Telling<'_> {
         }
         Some(text)
     }
+
+    /// Everything that would help, least privilege first, and what of it Pod Security admits.
+    pub(super) fn fixes(&self, said: &Said<'_>) -> Option<(Vec<Fix>, Fixes)> {
+        let template = &*said.assessed.template;
+        let (container, held) = self.held(said)?;
+        let admission = OfTemplate {
+            template,
+            container: &said.judgement.container,
+            levels: (self.levels)(said.namespace),
+            servers: self.servers,
+        };
+        let judgement = &said.judgement.judgement;
+        let remedies = self
+            .nodes
+            .remedies(said.ground?, held, judgement, &signatures(container));
+        let fixes = Fixes::admitted(remedies.clone(), &admission);
+        Some((remedies, fixes))
+    }
+
+    /// The container that is spoken of, and what of it the rules ask for.
+    pub(super) fn held<'s>(
+        &self,
+        said: &Said<'s>,
+    ) -> Option<(&'s podfence_workload::Container, Held)> {
+        let template = &*said.assessed.template;
+        let name = &*said.judgement.container;
+        let container = template.containers.iter().find(|it| &*it.name == name)?;
+        let ground = self.nodes.ground(said.ground?)?;
+        let capabilities =
+            podfence_seccomp::Capabilities::of(ground.profile.runtime, template, container);
+        let held = Held {
+            architecture: ground.architecture,
+            bounding: capabilities.ok()??.bounding,
+            kernel: ground.kernel,
+        };
+        Some((container, held))
+    }
 }
 
 fn calls(judgement: &Judgement) -> Vec<SeccompCall> {
     let calls = judgement.calls.iter().take(MAX_WORKLOAD_CALLS);
-    calls
-        .map(|call| SeccompCall {
-            name: call.name.to_string(),
-            argument: call.argument(),
-            errno: match call.answer {
-                Answer::Errno(errno) => Some(errno.to_string()),
-                Answer::Killed | Answer::ByArguments => None,
-            },
-            certainty: match call.certainty {
-                Certainty::Denied => "Denied",
-                Certainty::Observed => "Observed",
-                Certainty::Suspected => "Suspected",
-            }
-            .to_owned(),
-        })
-        .collect()
+    calls.map(call).collect()
+}
+
+/// A call as a status lists it.
+pub(super) fn call(call: &podfence_seccomp::Finding) -> SeccompCall {
+    SeccompCall {
+        name: call.name.to_string(),
+        argument: call.argument(),
+        errno: match call.answer {
+            Answer::Errno(errno) => Some(errno.to_string()),
+            Answer::Killed | Answer::ByArguments => None,
+        },
+        certainty: match call.certainty {
+            Certainty::Denied => "Denied",
+            Certainty::Observed => "Observed",
+            Certainty::Suspected => "Suspected",
+        }
+        .to_owned(),
+    }
 }
 
 /// A fix with what it takes.
-fn word(fix: &Fix) -> String {
+pub(super) fn word(fix: &Fix) -> String {
     match fix {
         Fix::ApplicationFlag { software, setting } => {
             format!("{}: {software}: {setting}", fix.as_str())
@@ -360,7 +378,7 @@ fn word(fix: &Fix) -> String {
     }
 }
 
-fn time(moment: Moment) -> Option<Time> {
+pub(super) fn time(moment: Moment) -> Option<Time> {
     let seconds = i64::try_from(moment.unix_seconds()).ok()?;
     Timestamp::from_second(seconds).ok().map(Time)
 }

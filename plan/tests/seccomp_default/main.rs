@@ -3,11 +3,13 @@
 #![allow(
     clippy::expect_used,
     clippy::indexing_slicing,
-    clippy::needless_pass_by_value
+    clippy::needless_pass_by_value,
+    clippy::panic
 )]
 
 mod cluster;
 mod crowd;
+mod explanations;
 mod statuses;
 
 use std::time::Duration;
