@@ -40,13 +40,13 @@ pub async fn facts_of(lab: &Lab, node: &Node) -> anyhow::Result<core::NodeSystem
     facts.context("the node says nothing of itself")
 }
 
-/// `RuntimeDefault` of the node's runtime, as its Node says it, with one call allowed: what the
+/// `RuntimeDefault` of the node's runtime, as its Node says it, with these calls allowed: what the
 /// command line writes.
 ///
 /// # Errors
 ///
 /// When the command does not compile, or refuses.
-pub async fn render_profile(lab: &Lab, node: &Node, allowed: &str) -> anyhow::Result<Vec<u8>> {
+pub async fn render_profile(lab: &Lab, node: &Node, allowed: &[&str]) -> anyhow::Result<Vec<u8>> {
     let output = Command::new(build_program("kubectl-podfence").await?)
         .args(render_arguments(lab, node, allowed).await?)
         .output()
@@ -63,14 +63,12 @@ pub async fn render_profile(lab: &Lab, node: &Node, allowed: &str) -> anyhow::Re
 pub async fn render_arguments(
     lab: &Lab,
     node: &Node,
-    allowed: &str,
+    allowed: &[&str],
 ) -> anyhow::Result<Vec<String>> {
     let facts = facts_of(lab, node).await?;
-    let arguments = [
-        "render",
-        "seccomp-profile",
-        "--allow",
-        allowed,
+    let allowed = allowed.iter().flat_map(|call| ["--allow", call]);
+    let arguments = ["render", "seccomp-profile"].into_iter().chain(allowed);
+    let facts = [
         "--profile",
         &facts.container_runtime_version,
         "--arch",
@@ -78,7 +76,7 @@ pub async fn render_arguments(
         "--kernel",
         &facts.kernel_version,
     ];
-    Ok(arguments.map(str::to_owned).to_vec())
+    Ok(arguments.chain(facts).map(str::to_owned).collect())
 }
 
 /// Creates an object that its manifest describes.

@@ -50,7 +50,7 @@ pub(crate) async fn of_a_program_by_seccomp_default_is_real_and_can_be_mended(
     // What the command line writes for this runtime, and the one call more.
     fs::write(
         nodes.on.seccomp_folder()?.join("unshare.json"),
-        render_profile(&nodes.lab, &nodes.on, "unshare:arg0==CLONE_NEWUSER").await?,
+        render_profile(&nodes.lab, &nodes.on, &["unshare:arg0==CLONE_NEWUSER"]).await?,
     )?;
     let localhost = json!({ "spec": { "template": { "spec": { "securityContext": {
         "seccompProfile": { "type": "Localhost", "localhostProfile": "unshare.json" },

@@ -219,7 +219,7 @@ async fn mended(rollout: &Rollout, program: &Program) -> anyhow::Result<Value> {
         Mended::Localhost(call) => {
             let file = format!("{}.json", program.name);
             for node in [&rollout.on, &rollout.off] {
-                let profile = render_profile(rollout.cluster.lab(), node, call).await?;
+                let profile = render_profile(rollout.cluster.lab(), node, &[call]).await?;
                 fs::write(node.seccomp_folder()?.join(&file), profile)?;
             }
             json!({ "seccompProfile": { "type": "Localhost", "localhostProfile": file } })

@@ -21,7 +21,7 @@ use podfence_e2e::{
     harness::Stage,
     lab::{Image, Lab, Node, compile_program},
     on_nodes::{ends, first_container, is_running, needs_nodes, sees_on, spread},
-    story::{Cluster, Operator, Story},
+    story::{Cluster, Operator, OperatorBuilder, Story},
 };
 use serde_json::{Value, json};
 use tokio::sync::RwLock;
@@ -67,15 +67,7 @@ impl Stage for Rollout {
             lab.node("on").seccomp_default(true).start(),
             lab.node("off").start(),
         )?;
-        let folder = tempfile::tempdir()?;
-        let calls = compile_program("calls", folder.path())?;
-        let user_namespace = compile_program("user_namespace", folder.path())?;
-        let images = IMAGES
-            .map(|(name, arguments)| Image::of_program(name, &calls).with_arguments(&arguments));
-        let one_more = Image::of_program("user_namespace", user_namespace);
-        for image in images.iter().chain([&one_more]) {
-            tokio::try_join!(on.import(image), off.import(image))?;
-        }
+        import([&on, &off]).await?;
         say_setting(lab, on.name(), "true").await?;
         say_setting(lab, off.name(), "false").await?;
         let operator = start_operator(&cluster).await?;
@@ -94,6 +86,20 @@ impl Stage for Rollout {
     }
 }
 
+/// Makes the images of the stories known to both nodes.
+pub(crate) async fn import([on, off]: [&Node; 2]) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let calls = compile_program("calls", folder.path())?;
+    let user_namespace = compile_program("user_namespace", folder.path())?;
+    let images =
+        IMAGES.map(|(name, arguments)| Image::of_program(name, &calls).with_arguments(&arguments));
+    let one_more = Image::of_program("user_namespace", user_namespace);
+    for image in images.iter().chain([&one_more]) {
+        tokio::try_join!(on.import(image), off.import(image))?;
+    }
+    Ok(())
+}
+
 /// Says on a Node what its kubelet is set to.
 pub(crate) async fn say_setting(lab: &Lab, node: &str, setting: &str) -> anyhow::Result<()> {
     let nodes: Api<core::Node> = Api::all(lab.client());
@@ -102,23 +108,34 @@ pub(crate) async fn say_setting(lab: &Lab, node: &str, setting: &str) -> anyhow:
     labelled.map(drop).with_context(|| format!("node {node:?}"))
 }
 
-/// Starts an operator that is told of the label, and has no ten minutes.
-pub(crate) async fn start_operator(cluster: &Cluster) -> anyhow::Result<Operator> {
+/// An operator to start, which has no ten minutes.
+pub(crate) async fn operator(cluster: &Cluster) -> anyhow::Result<OperatorBuilder> {
+    let settling = format!("{}s", SETTLING.as_secs());
     let builder = cluster.operator().await?;
+    Ok(builder.flag("seccomp-settling-time", &settling))
+}
+
+/// Starts an operator that is told of the label.
+pub(crate) async fn start_operator(cluster: &Cluster) -> anyhow::Result<Operator> {
+    let builder = operator(cluster).await?;
     builder
         .flag("seccomp-default-node-label", NODE_LABEL)
-        .flag("seccomp-settling-time", &format!("{}s", SETTLING.as_secs()))
         .start()
         .await
+}
+
+/// Begins a story in which policies assess.
+pub(crate) async fn begin(cluster: &Arc<Cluster>, name: &str) -> anyhow::Result<Story> {
+    let story = cluster.story(name).await?;
+    let modes = json!({ "audit": { "level": "privileged" } });
+    story.profile(PROFILE, modes).await?;
+    Ok(story)
 }
 
 impl Rollout {
     /// Begins a story in which policies assess.
     pub(crate) async fn story(&self, name: &str) -> anyhow::Result<Story> {
-        let story = self.cluster.story(name).await?;
-        let modes = json!({ "audit": { "level": "privileged" } });
-        story.profile(PROFILE, modes).await?;
-        Ok(story)
+        begin(&self.cluster, name).await
     }
 
     /// Runs a Deployment with a pod on each node.
@@ -204,6 +221,19 @@ pub(crate) fn pod(image: &str, security: &Value) -> Value {
     json!({ "containers": [{ "name": "main", "image": image, "securityContext": security }] })
 }
 
+/// The pod, which is put on this node while it can be, and may run on the other.
+pub(crate) fn preferring(node: &Node, mut pod: Value) -> Value {
+    let there = json!([{
+        "weight": 100,
+        "preference": { "matchExpressions": [{
+            "key": "kubernetes.io/hostname", "operator": "In", "values": [node.name()],
+        }] },
+    }]);
+    pod["affinity"] =
+        json!({ "nodeAffinity": { "preferredDuringSchedulingIgnoredDuringExecution": there } });
+    pod
+}
+
 /// What a policy must say in the end: its condition, and its counts of workloads that would fail,
 /// are at risk, and are unknown.
 #[derive(Debug, Clone, Copy)]
@@ -218,6 +248,20 @@ pub(crate) const ONE_FAILS: Says = Says {
     ready: "False",
     reason: Reason::WorkloadsFailing,
     counts: [1, 0, 0],
+};
+
+/// A workload would fail, and it is the only one.
+pub(crate) const ONE_WOULD_FAIL: Says = Says {
+    ready: "False",
+    reason: Reason::WorkloadsWouldFail,
+    counts: [1, 0, 0],
+};
+
+/// A workload makes a call that it would lose, and it is the only one.
+pub(crate) const ONE_AT_RISK: Says = Says {
+    ready: "Unknown",
+    reason: Reason::WorkloadsAtRisk,
+    counts: [0, 1, 0],
 };
 
 /// There is nothing in the way of a switch.

@@ -189,8 +189,8 @@ async fn mend(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
          more, as a profile in the folder of each kubelet.",
     );
     let [on, _] = nodes;
-    let arguments = render_arguments(lab, on, CALL).await?;
-    let profile = render_profile(lab, on, CALL).await?;
+    let arguments = render_arguments(lab, on, &[CALL]).await?;
+    let profile = render_profile(lab, on, &[CALL]).await?;
     written(&arguments, PROFILE, &profile);
     for node in nodes {
         fs::write(node.seccomp_folder()?.join(PROFILE), &profile)?;
@@ -211,6 +211,8 @@ async fn mend(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
         ],
     )
     .await?;
+    let rollout = ["rollout", "status", "deployment", "previews"];
+    print(lab, &[&["-n", NAMESPACE][..], &rollout].concat()).await?;
     let began = Instant::now();
     says(lab, "True").await?;
     note(&format!(
