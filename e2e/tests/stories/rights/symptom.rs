@@ -26,7 +26,8 @@ pub(super) enum Symptom {
     Blind,
     /// Nothing tightens, and `ReportComplete` names the resource.
     Unseen,
-    /// `ReportComplete` names the resource, and labels wait for none of it.
+    /// `ReportComplete` names the resource, nobody is called ready for SeccompDefault, and labels wait
+    /// for none of it.
     UnseenBeside,
     /// The log says that the report of a node is not there, or not written.
     NoReport,
@@ -128,7 +129,12 @@ impl Deprived<'_> {
 
     async fn labels_and_says_what_is_unseen(&self) -> anyhow::Result<()> {
         self.story.sees_labels("clean", ENFORCED).await?;
-        self.reports_the_resource().await
+        self.reports_the_resource().await?;
+        let kind = ConditionType::SeccompDefaultReady;
+        self.story
+            .sees_condition("apps", kind, "Unknown", Reason::Forbidden)
+            .await
+            .map(drop)
     }
 
     async fn says_what_becomes_of_reports(&self) -> anyhow::Result<()> {
