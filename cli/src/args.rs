@@ -1,5 +1,6 @@
 //! What was typed, and what it asks for. No I/O.
 
+mod explain;
 mod import;
 mod seccomp;
 mod status;
@@ -12,9 +13,10 @@ use podfence_podsecurity::{Level, LevelVersion, Version};
 
 use crate::read::Input;
 
+pub(crate) use explain::{ObjectName, WhyArguments};
 pub(crate) use import::{
     AuditLogArguments, GadgetArguments, ImportCommand, ManifestForm, SpoArguments, TargetArguments,
-    WorkloadName, digest,
+    WorkloadName, digest, kinds,
 };
 pub(crate) use seccomp::{
     CompareArguments, CompletionsArguments, ContainerArguments, ExplainArguments, Form,
@@ -40,6 +42,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Import(ImportCommand),
     Status(StatusArguments),
+    Explain(WhyArguments),
     Completions(CompletionsArguments),
 }
 

@@ -3,6 +3,7 @@
 mod args;
 mod cluster;
 mod document;
+mod explain;
 mod import;
 mod nearest;
 mod profile;
@@ -25,7 +26,7 @@ use podfence_seccomp::Profile;
 use args::{
     Arguments, Command, CompareArguments, CompletionsArguments, ContainerArguments,
     ExplainArguments, ImportCommand, RenderCommand, ScanArguments, ScanConfig, SeccompCommand,
-    SeccompProfileArguments, Standard, StatusArguments,
+    SeccompProfileArguments, Standard, StatusArguments, WhyArguments,
 };
 
 /// Everything was read and allowed; the question is answered; nothing changes; everything is enforced.
@@ -43,6 +44,7 @@ fn main() -> ExitCode {
         Command::Render(RenderCommand::SeccompProfile(arguments)) => render(&arguments),
         Command::Import(command) => import(&command),
         Command::Status(arguments) => status(&arguments),
+        Command::Explain(arguments) => why(&arguments),
         Command::Completions(CompletionsArguments { shell }) => completions(shell.into()),
     };
     ExitCode::from(result.unwrap_or_else(|error| {
@@ -125,6 +127,19 @@ fn status(arguments: &StatusArguments) -> Result<u8, Box<dyn std::error::Error>>
     }
     print(&status::tables(&seen))?;
     Ok(if seen.is_done() { ALLOWED } else { FORBIDDEN })
+}
+
+fn why(arguments: &WhyArguments) -> Result<u8, Box<dyn std::error::Error>> {
+    let explain::Answer {
+        text,
+        warnings,
+        fails,
+    } = explain::explain(arguments)?;
+    for warning in warnings {
+        complain(&format!("warning: {warning}"));
+    }
+    print(&text)?;
+    Ok(if fails { FORBIDDEN } else { ALLOWED })
 }
 
 fn completions(shell: Shell) -> Result<u8, Box<dyn std::error::Error>> {

@@ -1,6 +1,6 @@
 //! `kubectl podfence status`: what policies and reports of nodes say of themselves. Makes requests.
 
-mod tables;
+pub(crate) mod tables;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::api::{Api, ListParams};

@@ -217,7 +217,7 @@ pub(crate) struct WorkloadName {
 }
 
 /// The short names of kubectl.
-const SHORT: [(&str, Kind); 7] = [
+pub(super) const SHORT: [(&str, Kind); 7] = [
     ("po", Kind::Pod),
     ("rc", Kind::ReplicationController),
     ("rs", Kind::ReplicaSet),
@@ -227,17 +227,19 @@ const SHORT: [(&str, Kind); 7] = [
     ("cj", Kind::CronJob),
 ];
 
+/// The kinds of workloads: what a `PodTemplate`'s pods do is their owners' business.
+pub(crate) fn kinds() -> impl Iterator<Item = Kind> {
+    let all = Kind::ALL.into_iter();
+    all.filter(|kind| *kind != Kind::PodTemplate)
+}
+
 fn workload(text: &str) -> Result<WorkloadName, String> {
     let (kind, name) = text
         .split_once('/')
         .filter(|(_, name)| !name.is_empty() && !name.contains('/'))
         .ok_or("write the kind, a slash and the name, such as deployment/web")?;
     let typed = kind.to_ascii_lowercase();
-    // What a PodTemplate's pods do is their owners' business.
-    let mut kinds = Kind::ALL
-        .into_iter()
-        .filter(|kind| *kind != Kind::PodTemplate);
-    let long = kinds.clone().find(|kind| {
+    let long = kinds().find(|kind| {
         let singular = kind.as_str().to_ascii_lowercase();
         typed == singular || typed == kind.plural()
     });
@@ -246,8 +248,7 @@ fn workload(text: &str) -> Result<WorkloadName, String> {
         Some(*kind)
     };
     let kind = long.or_else(short).ok_or_else(|| {
-        let known: Vec<String> = kinds
-            .by_ref()
+        let known: Vec<String> = kinds()
             .map(|kind| kind.as_str().to_ascii_lowercase())
             .collect();
         format!("{kind:?} is no kind of workload: {} are", known.join(", "))

@@ -276,7 +276,7 @@ fn workload(workload: &SeccompWorkload) -> [String; 9] {
 }
 
 /// A call as people say it: `unshare(CLONE_NEWUSER) EPERM`.
-fn call(call: &SeccompCall) -> String {
+pub(crate) fn call(call: &SeccompCall) -> String {
     let SeccompCall {
         name,
         argument,
