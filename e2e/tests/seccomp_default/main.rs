@@ -9,6 +9,7 @@
 mod agents;
 mod conflicts;
 mod exceptions;
+mod explained;
 mod files;
 mod idle;
 mod levels;

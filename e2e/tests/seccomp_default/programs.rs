@@ -17,6 +17,7 @@ use podfence_e2e::{
 };
 use serde_json::{Value, json};
 
+use crate::explained;
 use crate::rollout::{
     ALL_READY, ONE_FAILS, PATIENCE, Rollout, assess, decided, in_words, listed, pod, sees_said,
 };
@@ -85,6 +86,7 @@ pub(crate) async fn that_need_a_denied_call_fail_until_they_are_mended(
     });
     try_join_all(told).await?;
     columns_say_so(&rollout, &story).await?;
+    explained::says_why(&rollout, &story, PROGRAMS[0].name).await?;
     let told = PROGRAMS.iter().map(async |program| {
         is_mended(&rollout, &story, program)
             .await

@@ -69,7 +69,7 @@ pub struct Explanation {
     pub name: String,
     /// The worst verdict on any container, wherever it lands.
     pub verdict: Verdict,
-    /// What it can land on, and what is said of it there.
+    /// What it can land on, and what is said of it there, the worst first.
     pub places: Vec<Place>,
     /// Its pods, those that are over included.
     pub pods: Vec<PodSaid>,
@@ -271,12 +271,15 @@ impl Look {
         let places = each?
             .into_iter()
             .map(|(ground, judged)| self.place(assessed, ground, judged));
+        let mut places: Vec<_> = places.collect();
+        let worst = |place: &Place| place.containers.first().map(|said| said.verdict);
+        places.sort_by_key(|place| (worst(place), place.profile.is_none()));
         Some(Explanation {
             namespace: self.given.namespace.clone(),
             kind: workload.kind.to_string(),
             name: workload.name.to_string(),
             verdict: assessed.worst().0.verdict,
-            places: places.collect(),
+            places,
             pods,
         })
     }
