@@ -18,12 +18,28 @@ pub(crate) enum ClusterError {
     Kubeconfig(#[from] KubeconfigError),
     #[error("failed to find the cluster: {0}")]
     Infer(#[from] InferConfigError),
-    #[error("failed to {doing}: {source}")]
+    #[error("failed to {doing}: {}", why(source))]
     Request {
         doing: String,
         #[source]
         source: Box<kube::Error>,
     },
+}
+
+impl ClusterError {
+    /// Whether the API server has no such thing.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Request { source, .. }
+            if matches!(&**source, kube::Error::Api(status) if status.code == 404))
+    }
+}
+
+/// In the API server's own words, which name the right that is missing, without what a program sees.
+fn why(error: &kube::Error) -> String {
+    match error {
+        kube::Error::Api(status) if !status.message.is_empty() => status.message.clone(),
+        other => other.to_string(),
+    }
 }
 
 /// A request, with what it is for where it fails.
@@ -74,4 +90,35 @@ async fn client(context: Option<&str>) -> Result<Client, ClusterError> {
     config.connect_timeout = Some(TIMEOUT);
     config.read_timeout = Some(TIMEOUT);
     ask("make a client", async { Client::try_from(config) }).await
+}
+
+#[cfg(test)]
+mod tests {
+    use kube::core::Status;
+
+    use super::ClusterError;
+
+    #[test]
+    fn the_server_is_quoted() {
+        let message = "pods is forbidden: User \"eve\" cannot list resource \"pods\"";
+        for (code, message, want) in [
+            (403, message, message),
+            // Whatever kube says of a status without words.
+            (500, "", "ApiError"),
+        ] {
+            let status = Status {
+                code,
+                ..Status::failure(message, "Reason")
+            };
+            let error = ClusterError::Request {
+                doing: "list pods".to_owned(),
+                source: Box::new(kube::Error::Api(Box::new(status))),
+            };
+            let said = error.to_string();
+            let said = said.strip_prefix("failed to list pods: ").expect(want);
+            assert!(said.starts_with(want), "{said}");
+            assert!(code != 403 || said == message, "{said}");
+            assert!(!error.is_not_found());
+        }
+    }
 }

@@ -228,12 +228,13 @@ where
     let resource = ApiResource::erase::<T>(&());
     let kind = resource.kind.clone();
     match list(client, Listed::of(resource, namespace)).await {
-        Ok(objects) => decoded(&kind, &objects, warnings),
-        Err(error) => {
-            warnings.push(error.to_string());
-            Vec::new()
-        }
+        Ok(objects) => return decoded(&kind, &objects, warnings),
+        Err(error) if error.is_not_found() => warnings.push(format!(
+            "the cluster has no kind {kind}: without Podfence's kinds less is known"
+        )),
+        Err(error) => warnings.push(error.to_string()),
     }
+    Vec::new()
 }
 
 /// The nodes on which agents are at work.

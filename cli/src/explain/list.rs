@@ -120,3 +120,35 @@ pub(super) fn name(object: &RawValue) -> String {
     let named: Named = serde_json::from_str(object.get()).unwrap_or_default();
     named.metadata.name
 }
+
+#[cfg(test)]
+mod tests {
+    use podfence_plan::seccomp_default::Node;
+    use serde_json::value::RawValue;
+
+    use super::{Page, decoded};
+
+    #[test]
+    fn one_that_cannot_be_read_takes_no_other_away() {
+        let page = r#"{ "metadata": {}, "items": [
+            { "metadata": { "name": "a", "uid": "a" } },
+            { "metadata": { "name": "b", "uid": 1 } },
+            { "metadata": { "uid": "c" } },
+            "nothing",
+            { "metadata": { "name": "e", "uid": "e" } }
+        ] }"#;
+        let page: Page = serde_json::from_str(page).expect("a page");
+        let items: Vec<Box<RawValue>> = page.items.expect("items");
+        let mut warnings = Vec::new();
+        let nodes: Vec<Node> = decoded("Node", &items, &mut warnings);
+        let names: Vec<&str> = nodes.iter().map(|node| &*node.name).collect();
+        assert_eq!(names, ["a", "e"]);
+        assert_eq!(warnings.len(), 3);
+        let [b, ..] = &*warnings else {
+            unreachable!("there are three");
+        };
+        assert!(b.starts_with("Node \"b\": "), "{b}");
+        let empty: Page = serde_json::from_str(r#"{ "items": null }"#).expect("a page");
+        assert!(empty.items.is_none());
+    }
+}
