@@ -11,6 +11,7 @@ use super::bench::{Bench, Parts};
 use super::findings::{Said, describe};
 use super::health::Memory;
 use super::nodes::{GroundId, Landing, Nodes};
+use super::template::image_hash;
 use crate::event::{Event, Regarding};
 use crate::workloads::Workloads;
 
@@ -52,17 +53,17 @@ pub struct AssessedWorkload {
     /// Where it can land.
     pub landing: Arc<Landing>,
     /// What is said of it under each of the grounds that it can land on.
-    pub by_ground: BTreeMap<GroundId, WorkloadJudgement>,
+    pub by_ground: Box<[(GroundId, Arc<WorkloadJudgement>)]>,
     /// What is said of it where it is not known what it would run under.
-    pub elsewhere: WorkloadJudgement,
+    pub elsewhere: Arc<WorkloadJudgement>,
     /// The profile files that its containers choose, with the container.
-    pub files: BTreeSet<(Box<str>, Box<str>)>,
+    pub files: Box<[(Box<str>, Box<str>)]>,
     /// The template that it was judged by, for fixes.
     pub template: Arc<Template>,
     /// The workload's uid; empty where only its pods were seen.
     pub(super) uid: Uid,
-    /// The images that it runs, by digest.
-    pub(super) images: BTreeSet<Box<str>>,
+    /// The hashes of the digests of the images that it runs: ten thousand digests are a megabyte.
+    pub(super) images: Box<[u64]>,
     /// What fails of it, under which key.
     pub(super) failing: Vec<(Key, Failure)>,
 }
@@ -80,9 +81,9 @@ impl AssessedWorkload {
     /// The worst that is said of it, wherever it lands, with the ground.
     #[must_use]
     pub fn worst(&self) -> (&WorkloadJudgement, Option<GroundId>) {
-        let known = self.by_ground.iter().map(|(id, said)| (said, Some(*id)));
+        let known = self.by_ground.iter().map(|(id, said)| (&**said, Some(*id)));
         let unknown = !self.landing.unknown.is_empty() || self.by_ground.is_empty();
-        let all = known.chain(unknown.then_some((&self.elsewhere, None)));
+        let all = known.chain(unknown.then_some((&*self.elsewhere, None)));
         all.min_by_key(|(said, _)| said.verdict)
             .unwrap_or((&self.elsewhere, None))
     }
@@ -118,9 +119,8 @@ impl AssessedWorkload {
     /// What is said of it on a node with this ground.
     #[must_use]
     pub fn on(&self, ground: Option<GroundId>) -> &WorkloadJudgement {
-        ground
-            .and_then(|id| self.by_ground.get(&id))
-            .unwrap_or(&self.elsewhere)
+        let found = self.by_ground.iter().find(|(id, _)| Some(*id) == ground);
+        found.map_or(&*self.elsewhere, |(_, said)| said)
     }
 }
 
@@ -134,12 +134,12 @@ impl Assessment {
         u32::try_from(self.workloads.iter().filter(is_not).count()).unwrap_or(u32::MAX)
     }
 
-    /// Whether something here runs an image, by digest.
+    /// Whether something here runs an image, by digest; rarely so of one that nothing runs.
     #[must_use]
     pub fn runs(&self, image: &str) -> bool {
         self.workloads
             .iter()
-            .any(|assessed| assessed.images.contains(image))
+            .any(|assessed| assessed.images.contains(&image_hash(image)))
     }
 
     /// What has come to fail since the assessment before this one, or is known to from now on.

@@ -15,7 +15,7 @@ use super::health::{self, Memory, Place};
 use super::node::Ground;
 use super::nodes::{GroundId, Landing, Nodes};
 use super::template::{
-    containers, digest, files, fingerprint, judge_nowhere, signatures, version_id,
+    containers, digest, files, fingerprint, image_hash, judge_nowhere, signatures, version_id,
 };
 
 /// A template of a workload as its pods have it.
@@ -50,34 +50,35 @@ impl Bench<'_, '_> {
         self.note_health(&versions, &landing);
         let template = Arc::clone(versions.first()?.template);
         let mut failing = Vec::new();
-        let mut by_ground = BTreeMap::new();
+        let mut by_ground = Vec::new();
         for id in &landing.grounds {
             let judged = self.judge_all(&versions, *id, &mut failing);
             if let Some(said) = WorkloadJudgement::of(judged) {
-                by_ground.insert(*id, said);
+                by_ground.push((*id, self.nodes.share(said)));
             }
         }
         let unknown = versions
             .iter()
             .flat_map(|version| judge_nowhere(version.template));
-        let elsewhere = WorkloadJudgement::of(unknown)?;
+        let elsewhere = self.nodes.share(WorkloadJudgement::of(unknown)?);
         let images = versions.iter().flat_map(|version| {
             let all = containers(version.template);
             all.flat_map(|container| self.images(version, container))
         });
-        let files = versions
+        let images: BTreeSet<u64> = images.map(|image| image_hash(&image)).collect();
+        let files: BTreeSet<_> = versions
             .iter()
             .flat_map(|version| files(version.template))
             .collect();
         Some(AssessedWorkload {
             workload: self.workload.clone(),
             landing,
-            by_ground,
+            by_ground: by_ground.into(),
             elsewhere,
-            files,
+            files: files.into_iter().collect(),
             template,
             uid: self.uid(parts),
-            images: images.collect(),
+            images: images.into_iter().collect(),
             failing,
         })
     }

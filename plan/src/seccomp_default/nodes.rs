@@ -1,14 +1,16 @@
 //! All nodes: what containers run under on them, and where which pods can land. No I/O.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use podfence_crd::{NodeCounts, NodeReportSpec, Setting as Switch};
 use podfence_seccomp::evidence::Arguments;
 use podfence_seccomp::fix::{self, Fix, Setting};
 use podfence_seccomp::signature::Signature;
-use podfence_seccomp::{Abi, Container, Filter, Judgement, LoadError, Loader, Verdict};
+use podfence_seccomp::{
+    Abi, Container, Filter, Judgement, LoadError, Loader, Verdict, WorkloadJudgement,
+};
 use podfence_workload::{CapabilityMask, Placement};
 
 use super::landing::can_land;
@@ -41,6 +43,8 @@ pub struct Nodes {
     /// What helps, by all that it depends on. To find that out takes milliseconds, and the reports of
     /// all nodes name the same workloads.
     remedies: RefCell<HashMap<RemedyKey, Vec<Fix>>>,
+    /// What was said last of workloads: most are like another one, and share it.
+    said: VecDeque<Arc<WorkloadJudgement>>,
 }
 
 /// What it depends on which remedies there are.
@@ -52,6 +56,9 @@ struct RemedyKey {
     calls: Vec<(Box<str>, Arguments, Abi)>,
     software: Vec<&'static str>,
 }
+
+/// What is said of more workloads is looked for in vain.
+const SAID: usize = 32;
 
 /// More are not kept: of each status only the worst workloads are shown.
 const REMEDIES: usize = 4096;
@@ -89,7 +96,21 @@ impl Nodes {
             landings: HashMap::new(),
             filters: HashMap::new(),
             remedies: RefCell::default(),
+            said: VecDeque::new(),
         }
+    }
+
+    /// The same value for workloads of which the same is said.
+    pub(super) fn share(&mut self, said: WorkloadJudgement) -> Arc<WorkloadJudgement> {
+        if let Some(known) = self.said.iter().find(|known| ***known == said) {
+            return Arc::clone(known);
+        }
+        if self.said.len() == SAID {
+            self.said.pop_front();
+        }
+        let said = Arc::new(said);
+        self.said.push_back(Arc::clone(&said));
+        said
     }
 
     /// What would help a container, least privilege first.

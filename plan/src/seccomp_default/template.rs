@@ -32,6 +32,13 @@ pub(super) fn digest(image: &str) -> &str {
     image.rsplit_once('@').map_or(image, |(_, digest)| digest)
 }
 
+/// An image's digest in eight bytes.
+pub(super) fn image_hash(digest: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    digest.hash(&mut hasher);
+    hasher.finish()
+}
+
 /// The known breakages that a container looks like.
 #[must_use]
 pub(super) fn signatures(container: &Container) -> Vec<&'static Signature> {
