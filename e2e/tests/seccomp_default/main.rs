@@ -24,7 +24,7 @@ use std::{process::ExitCode, time::Duration};
 use podfence_e2e::harness::{Case, tell_at_once};
 
 /// They wait for kubelets most of the time, even on two cores.
-const AT_ONCE: usize = 8;
+const AT_ONCE: usize = 10;
 
 /// The static program of an image has all of its dependencies built for itself, the first time.
 const WITH_A_BUILD: Duration = Duration::from_secs(900);
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         // In a cluster of its own, whose nodes are objects and nothing else.
         Case::new(nodes::of_which_too_little_is_known_are_never_ready),
         // On the shared nodes again, when nothing else happens there.
-        Case::new(idle::the_operator_writes_nothing_whatever_crashes),
+        Case::new(idle::the_operator_writes_nothing_whatever_crashes).within(WITH_A_BUILD),
     ];
     tell_at_once(AT_ONCE, stories)
 }
