@@ -49,6 +49,8 @@ pub enum UnknownProfile {
     SandboxedRuntime,
     /// The node's runtime is none of those that are known.
     Runtime,
+    /// There is no node that it could run on.
+    NoNode,
     /// Of a privileged container that chose a file, old releases of Docker leave the profile out and
     /// new ones load it (`daemon/seccomp_linux.go`).
     PrivilegedLocalhost,
@@ -174,6 +176,7 @@ impl fmt::Display for UnknownProfile {
             Self::SeccompDefault => "nobody says whether the node has SeccompDefault",
             Self::SandboxedRuntime => "the runtime class may have a kernel of its own",
             Self::Runtime => "the node's runtime is not known",
+            Self::NoNode => "there is no node that it could run on",
             Self::PrivilegedLocalhost => {
                 "releases of Docker treat privileged containers differently"
             }

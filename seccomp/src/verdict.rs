@@ -260,16 +260,17 @@ impl Judgement {
         }
     }
 
-    /// What is said of a container of which nothing but its specification is known.
+    /// What is said of a container of which nothing but its specification is known, and why nothing
+    /// else is.
     #[must_use]
-    pub fn without_profile(affected: Affected) -> Self {
+    pub fn without_profile(affected: Affected, why: UnknownProfile) -> Self {
         match affected {
             Affected::No(exempt) => Self {
                 exempt: Some(exempt),
                 ..Self::bare(Verdict::NotAffected)
             },
             Affected::Unknown(reason) => Self::unknown(reason),
-            Affected::Yes => Self::unknown(UnknownProfile::Runtime),
+            Affected::Yes => Self::unknown(why),
         }
     }
 

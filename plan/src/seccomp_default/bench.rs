@@ -59,7 +59,7 @@ impl Bench<'_, '_> {
         }
         let unknown = versions
             .iter()
-            .flat_map(|version| judge_nowhere(version.template));
+            .flat_map(|version| judge_nowhere(version.template, &landing));
         let elsewhere = self.nodes.share(WorkloadJudgement::of(unknown)?);
         let images = versions.iter().flat_map(|version| {
             let all = containers(version.template);
@@ -95,7 +95,12 @@ impl Bench<'_, '_> {
         }
         if !landing.unknown.is_empty() || landing.grounds.is_empty() {
             let templates = versions.iter().map(|version| version.template);
-            each.insert(None, templates.flat_map(|it| judge_nowhere(it)).collect());
+            each.insert(
+                None,
+                templates
+                    .flat_map(|it| judge_nowhere(it, &landing))
+                    .collect(),
+            );
         }
         Some(each)
     }

@@ -5,8 +5,10 @@ use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 
 use podfence_seccomp::signature::{Appearance, Signature};
-use podfence_seccomp::{Affected, Judgement, Node as On};
+use podfence_seccomp::{Affected, Judgement, Node as On, UnknownProfile};
 use podfence_workload::{Container, ContainerKind, Labels, ProfileType, Template};
+
+use super::nodes::Landing;
 
 /// Labels by which the controllers of Kubernetes tell the versions of a template apart.
 const REVISION_LABELS: [&str; 2] = ["pod-template-hash", "controller-revision-hash"];
@@ -18,11 +20,19 @@ pub(super) fn containers(template: &Template) -> impl Iterator<Item = &Container
 }
 
 /// What is said of containers where it is not known what they would run under.
-pub(super) fn judge_nowhere(template: &Template) -> Vec<(Box<str>, Judgement)> {
+pub(super) fn judge_nowhere(template: &Template, landing: &Landing) -> Vec<(Box<str>, Judgement)> {
+    let why = if landing.nodes.is_empty() {
+        UnknownProfile::NoNode
+    } else {
+        UnknownProfile::Runtime
+    };
     containers(template)
         .map(|container| {
             let affected = Affected::of(template, container, On::default());
-            (container.name.clone(), Judgement::without_profile(affected))
+            (
+                container.name.clone(),
+                Judgement::without_profile(affected, why),
+            )
         })
         .collect()
 }

@@ -19,7 +19,9 @@ use podfence_crd::{Deviation, KubeletFacts, NodeReportSpec, Setting};
 use podfence_plan::Regarding;
 use podfence_plan::seccomp_default::{Failure, HealthMemory};
 use podfence_seccomp::evidence::{Key, Outcome};
-use podfence_seccomp::{Architecture, Basis, Container, Errno, Exempt, Profile, Runtime, Verdict};
+use podfence_seccomp::{
+    Architecture, Basis, Container, Doubt, Errno, Exempt, Profile, Runtime, UnknownProfile, Verdict,
+};
 use podfence_workload::Kind;
 use serde_json::{Value, json};
 
@@ -146,6 +148,10 @@ fn nodes_decide_what_is_known() {
         cluster.verdict()
     };
     let off = || node("off", "false", "containerd://2.3.7");
+    let mut nowhere = Cluster::empty();
+    nowhere.deployment(&app());
+    let doubt = nowhere.web().worst().0.judgement.doubt;
+    assert_eq!(doubt, Some(Doubt::Profile(UnknownProfile::NoNode)));
     assert_eq!(unset(Cluster::empty()), Verdict::Unknown, "no nodes");
     let silent = Cluster::empty().with(node("on", "", "containerd://2.3.7"), None);
     assert_eq!(
