@@ -34,6 +34,7 @@ pub(super) struct Parts<'a> {
     pub(super) templates: Vec<&'a Object>,
     pub(super) pods: Vec<&'a Object>,
 }
+
 /// Where one workload is judged.
 pub(super) struct Bench<'a, 'b> {
     pub(super) workload: &'b WorkloadRef,
@@ -272,7 +273,8 @@ impl Bench<'_, '_> {
             landing.grounds.iter().copied().chain(own).collect()
         };
         for id in grounds {
-            let Some((key, Affected::Yes)) = self.key(version.template, container, &run.image, id)
+            let Some((key, _, Affected::Yes)) =
+                self.key(version.template, container, &run.image, id)
             else {
                 continue;
             };
@@ -318,15 +320,15 @@ impl Bench<'_, '_> {
         }
     }
 
-    /// What evidence on a container is bound to, and whether a switch affects it. None where the
-    /// runtime refuses the container, or the ground is gone.
+    /// What evidence on a container is bound to, what the rules ask for of it, and whether a switch
+    /// affects it. None where the runtime refuses the container, or the ground is gone.
     fn key(
         &self,
         template: &Template,
         container: &Container,
         image: &str,
         id: GroundId,
-    ) -> Option<(Key, Affected)> {
+    ) -> Option<(Key, Held, Affected)> {
         let ground = self.nodes.ground(id)?;
         let on = On {
             seccomp_default: Some(false),
@@ -335,7 +337,7 @@ impl Bench<'_, '_> {
         };
         let held = held(template, container, ground)?;
         let key = Key::of(digest(image), held, &ground.profile.rules);
-        Some((key, Affected::of(template, container, on)))
+        Some((key, held, Affected::of(template, container, on)))
     }
 
     /// Every container of a template under one ground, once for each image that it runs.
@@ -364,13 +366,7 @@ impl Bench<'_, '_> {
         failing: &mut Vec<(Key, Failure)>,
     ) -> Judgement {
         let unknown = || Judgement::unknown(UnknownProfile::Runtime);
-        let Some((key, affected)) = self.key(version.template, container, image, id) else {
-            return unknown();
-        };
-        let Some(ground) = self.nodes.ground(id) else {
-            return unknown();
-        };
-        let Some(held) = held(version.template, container, ground) else {
+        let Some((key, held, affected)) = self.key(version.template, container, image, id) else {
             return unknown();
         };
         let Ok(Some(filter)) = self.nodes.filter(id, held) else {
