@@ -230,6 +230,27 @@ async fn verdicts_without_writes_are_reported_at_once() {
     assert_eq!(status_writes(&fake).len(), 1);
 }
 
+/// Watches of two resources come in any order.
+#[tokio::test(start_paused = true)]
+async fn a_pod_that_is_seen_before_its_namespace_is_judged() {
+    let fake = cluster("DryRun", &[]);
+    let operator = start(&fake, "one");
+    eventually("it is reported", || {
+        summary(&fake, "apps")["namespacesMatched"] == 0
+    })
+    .await;
+    let mut pod = privileged_pod("late", "web");
+    pod["spec"]["containers"][0]["securityContext"] = json!({});
+    fake.put(PODS, pod);
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    fake.put(NAMESPACES, namespace("late", json!({"tier": "apps"})));
+    eventually("its workload is judged", || {
+        summary(&fake, "apps")["workloadsUnknown"] == 1
+    })
+    .await;
+    assert!(operator.metric("podfence_seccomp_default_workloads{verdict=\"Unknown\"} 1"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_namespace_that_hangs_keeps_no_other_policy_waiting() {
     let fake = cluster(IMMEDIATE, &["shop"]);

@@ -37,6 +37,7 @@ impl Driver {
         };
         let (namespace_adds, policy_adds) = (adds("namespace"), adds("policy"));
         for name in marks.namespaces {
+            self.seccomp.mark(Arc::clone(&name), now);
             namespace_adds.inc_by(u64::from(self.namespaces.mark(name, now)));
         }
         if !marks.policies.is_empty() {

@@ -53,8 +53,8 @@ pub(super) struct Seccomp {
     failures: Failures,
     /// What of nodes and records cannot be seen.
     pub(super) unseen: Vec<Unseen>,
-    /// An assessment has changed since the counts were shown.
-    counts_changed: bool,
+    /// An assessment has changed since the counts were shown and the reports were marked.
+    has_changed: bool,
     /// Nodes that may have no report.
     pub(super) unreported: Queue<String>,
     pub(super) backoffs: Backoffs<String>,
@@ -71,7 +71,7 @@ impl Seccomp {
             memories: HashMap::new(),
             failures: Failures::default(),
             unseen: Vec::new(),
-            counts_changed: true,
+            has_changed: true,
             unreported: Queue::default(),
             backoffs: Backoffs::default(),
         }
@@ -150,8 +150,10 @@ impl Driver {
             };
             self.judge_namespace(&namespace, now);
         }
-        if self.seccomp.is_done() && std::mem::take(&mut self.seccomp.counts_changed) {
+        // Every report speaks of every namespace, so they are marked once for all that was judged.
+        if self.seccomp.is_done() && std::mem::take(&mut self.seccomp.has_changed) {
             self.show_verdicts();
+            self.mark_reports(now);
         }
         self.create_reports();
     }
@@ -183,12 +185,16 @@ impl Driver {
 
     /// Every status speaks of nodes.
     fn mark_all_statuses(&mut self, now: Instant) {
+        self.mark_policies(now);
+        self.mark_reports(now);
+    }
+
+    fn mark_policies(&mut self, now: Instant) {
         let compiled = self.index.compiled();
         let policies: Vec<_> = compiled.iter().map(|policy| policy.name.clone()).collect();
         for name in policies {
-            self.statuses.mark_policy(name, now);
+            self.statuses.mark_outcome(name, now);
         }
-        self.mark_reports(now);
     }
 
     fn mark_reports(&mut self, now: Instant) {
@@ -255,7 +261,7 @@ impl Driver {
         if is_same {
             return;
         }
-        self.seccomp.counts_changed = true;
+        self.seccomp.has_changed = true;
         let old = match assessment {
             Some(new) => self.seccomp.assessments.insert(Arc::clone(name), new),
             None => self.seccomp.assessments.remove(name),
@@ -267,13 +273,14 @@ impl Driver {
             }
         }
         self.note_failures(name, old.as_ref(), now);
-        if let Some(policy) = self.index.winner(name) {
-            let policy = policy.name.clone();
-            self.statuses.mark_policy(policy, now);
-        } else {
-            self.mark_all_statuses(now);
+        match self.index.winner(name) {
+            Some(policy) => {
+                let policy = policy.name.clone();
+                self.statuses.mark_outcome(policy, now);
+            }
+            // Every policy counts what lies outside of all.
+            None => self.mark_policies(now),
         }
-        self.mark_reports(now);
     }
 
     /// What fails in one namespace is evidence in every other that runs the same image.

@@ -24,13 +24,13 @@ type Named = (Arc<str>, Box<str>);
 /// What has to be looked at again.
 #[derive(Debug, Default)]
 pub struct Marks {
-    /// Namespaces to plan.
+    /// Namespaces to plan. Their workloads are to be judged as well.
     pub namespaces: BTreeSet<Arc<str>>,
     /// Policies whose status to compute.
     pub policies: BTreeSet<String>,
     /// Profiles whose status to compute.
     pub profiles: BTreeSet<String>,
-    /// Namespaces whose workloads to judge.
+    /// Namespaces whose workloads are to be judged, and nothing else.
     pub seccomp: BTreeSet<Arc<str>>,
     /// Reports of nodes whose status to compute.
     pub reports: BTreeSet<String>,
@@ -139,8 +139,6 @@ impl Index {
                 self.marks.profiles.insert(name.clone());
                 self.profiles.insert(name, kept);
                 self.stale = true;
-                // It may ask for more evidence, or for less.
-                self.marks.seccomp.extend(self.namespaces.keys().cloned());
             }
             Observed::Node(kept) => {
                 let name = name_of(&kept, |node| Some(&node.name));
@@ -174,7 +172,6 @@ impl Index {
                 let namespace = self.list(Source::Workloads(kind), &namespace, &name);
                 let entry = self.namespaces.entry(Arc::clone(&namespace)).or_default();
                 if entry.workloads.malformed(kind, &name, error) {
-                    self.marks.seccomp.insert(Arc::clone(&namespace));
                     self.marks.namespaces.insert(namespace);
                 }
             }
@@ -226,7 +223,6 @@ impl Index {
             .extend(known.map(|(name, _)| Arc::clone(name)));
         self.marks.policies.extend(self.policies.keys().cloned());
         self.marks.profiles.extend(self.profiles.keys().cloned());
-        self.marks.seccomp.extend(self.namespaces.keys().cloned());
         self.marks.reports.extend(self.ground.reports().cloned());
         self.marks.nodes = true;
     }
@@ -424,11 +420,10 @@ impl Index {
         }
         let entry = self.namespaces.entry(Arc::clone(&namespace)).or_default();
         let News { plan, seccomp } = entry.workloads.apply(object);
-        if seccomp {
-            self.marks.seccomp.insert(Arc::clone(&namespace));
-        }
         if plan {
             self.marks.namespaces.insert(namespace);
+        } else if seccomp {
+            self.marks.seccomp.insert(namespace);
         }
     }
 
@@ -440,9 +435,7 @@ impl Index {
             return;
         };
         if entry.workloads.delete(kind, name) {
-            let namespace: Arc<str> = Arc::from(namespace);
-            self.marks.seccomp.insert(Arc::clone(&namespace));
-            self.marks.namespaces.insert(namespace);
+            self.marks.namespaces.insert(Arc::from(namespace));
         }
         if entry.namespace.is_none() && !holds_any(&entry.workloads) {
             self.namespaces.remove(namespace);
