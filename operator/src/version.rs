@@ -128,23 +128,8 @@ struct Info {
 
 impl Info {
     fn version(&self) -> Option<ServerVersion> {
-        let binary = leading_number(&self.minor)?;
-        if self.emulation_minor.is_empty() {
-            return Some(ServerVersion::new(binary));
-        }
-        Some(ServerVersion::emulating(
-            binary,
-            leading_number(&self.emulation_minor)?,
-        ))
+        ServerVersion::read(&self.minor, &self.emulation_minor)
     }
-}
-
-/// The number in front: some distributions write `34+`.
-fn leading_number(text: &str) -> Option<u16> {
-    let end = text
-        .find(|character: char| !character.is_ascii_digit())
-        .unwrap_or(text.len());
-    text.get(..end)?.parse().ok()
 }
 
 #[cfg(test)]

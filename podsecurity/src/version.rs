@@ -124,6 +124,17 @@ impl ServerVersion {
         }
     }
 
+    /// What a server says of itself at `/version`: its fields `minor`, and `emulationMinor`, which is
+    /// empty before 1.34. None where one of them is no number.
+    #[must_use]
+    pub fn read(minor: &str, emulation: &str) -> Option<Self> {
+        let binary = leading_number(minor)?;
+        if emulation.is_empty() {
+            return Some(Self::new(binary));
+        }
+        Some(Self::emulating(binary, leading_number(emulation)?))
+    }
+
     /// The minor version of the program.
     #[must_use]
     pub const fn binary(self) -> u16 {
@@ -173,6 +184,14 @@ impl fmt::Display for ServerVersion {
         }
         write!(formatter, " emulating v1.{}", self.emulated)
     }
+}
+
+/// The number in front: some distributions write `34+`.
+fn leading_number(text: &str) -> Option<u16> {
+    let end = text
+        .find(|character: char| !character.is_ascii_digit())
+        .unwrap_or(text.len());
+    text.get(..end)?.parse().ok()
 }
 
 #[cfg(test)]

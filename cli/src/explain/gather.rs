@@ -10,7 +10,7 @@ use podfence_plan::seccomp_default::{
     AGENT_LABEL, Given, KnownNode, Levels, Look, Node, Nodes, ReadRecord, united, watched_node,
 };
 use podfence_plan::{Namespace, Policies, Policy, Profile, Servers, Workloads};
-use podfence_podsecurity::{Mode, Policy as PodSecurity, ServerVersion, policy_from_labels};
+use podfence_podsecurity::ServerVersion;
 use podfence_seccomp::{Moment, Terms};
 use podfence_workload::{Defaulting, Kind, decode};
 use serde::de::DeserializeOwned;
@@ -284,18 +284,12 @@ fn winner(
 
 /// The Pod Security of a namespace: now by its labels, planned by its policy's status.
 fn levels(namespace: &Namespace, policy: Option<&NamespacePolicy>) -> Levels {
-    let label = |key: &str| namespace.labels.get(key).map(String::as_str);
-    let now = label(Mode::Enforce.level_label())
-        .map(|_| policy_from_labels(label, PodSecurity::PRIVILEGED).0.enforce);
     let status = policy.and_then(|policy| policy.status.as_ref());
     let mut listed = status.into_iter().flat_map(|status| &status.namespaces);
     let planned = listed
         .find(|listed| listed.name == namespace.name)
         .and_then(|listed| listed.target);
-    Levels {
-        now,
-        planned: planned.map(Into::into),
-    }
+    Levels::of(namespace, planned.map(Into::into))
 }
 
 /// The API server that answers. Others of a control plane that is being upgraded may know other rules.
@@ -307,17 +301,14 @@ async fn servers(client: &Client, warnings: &mut Vec<String>) -> Option<Servers>
             return None;
         }
     };
-    // Some distributions write `34+`.
-    let number = |text: &str| {
-        text.trim_end_matches(|it: char| !it.is_ascii_digit())
-            .parse()
-            .ok()
-    };
-    let binary = number(&info.minor)?;
-    let emulated = info.emulation_minor.as_deref().and_then(number);
-    let server = match emulated {
-        Some(emulated) => ServerVersion::emulating(binary, emulated),
-        None => ServerVersion::new(binary),
+    let emulation = info.emulation_minor.as_deref().unwrap_or_default();
+    let Some(server) = ServerVersion::read(&info.minor, emulation) else {
+        let minor = &info.minor;
+        warnings.push(format!(
+            "the server's version has the minor {minor:?} and the emulated one {emulation:?}, which \
+             cannot be read; every fix counts as admitted"
+        ));
+        return None;
     };
     Some(Servers {
         oldest: server,

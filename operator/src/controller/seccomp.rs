@@ -12,7 +12,6 @@ use podfence_plan::Unseen;
 use podfence_plan::seccomp_default::{
     Assessment, Circumstances, Failures, HealthMemory, Levels, Nodes, SeccompView, assess,
 };
-use podfence_podsecurity::{Mode, Policy as PodSecurity, policy_from_labels};
 use podfence_seccomp::{Moment, Terms, Verdict};
 use podfence_workload::WorkloadRef;
 use tokio::time::Instant;
@@ -205,17 +204,15 @@ impl Driver {
     }
 
     fn judge_namespace(&mut self, name: &Arc<str>, now: Instant) {
-        let terms = Terms {
-            settling: self.seccomp.settings.settling,
-            ..Terms::default()
-        };
         let asked = self
             .index
             .winner(name)
             .and_then(podfence_plan::Policy::minimum_observation);
+        let defaults = Terms::default();
         let terms = Terms {
-            minimum_observation: asked.unwrap_or(terms.minimum_observation),
-            ..terms
+            minimum_observation: asked.unwrap_or(defaults.minimum_observation),
+            settling: self.seccomp.settings.settling,
+            ..defaults
         };
         let recorded = self.index.ground().recorded(name);
         let at = Circumstances {
@@ -366,13 +363,8 @@ impl Driver {
             .index
             .entry(name)
             .and_then(|entry| entry.namespace.as_deref());
-        let now = namespace.and_then(|namespace| {
-            let label = |key: &str| namespace.labels.get(key).map(String::as_str);
-            label(Mode::Enforce.level_label())?;
-            Some(policy_from_labels(label, PodSecurity::PRIVILEGED).0.enforce)
-        });
         let planned = self.outcomes.get(name).and_then(|outcome| outcome.target);
-        Levels { now, planned }
+        namespace.map_or_else(Levels::default, |namespace| Levels::of(namespace, planned))
     }
 
     /// Shows how many workloads have which verdict.

@@ -3,10 +3,13 @@
 //! The change is made to the template and both are evaluated: the same engine that holds a
 //! tightening back says what a fix would run into.
 
-use podfence_podsecurity::{CheckId, CheckSet, LevelVersion, Rules};
+use podfence_podsecurity::{
+    CheckId, CheckSet, LevelVersion, Mode, Policy, Rules, policy_from_labels,
+};
 use podfence_seccomp::fix::{Admission, Change};
 use podfence_workload::{Profile, ProfileType, Template};
 
+use crate::namespace::Namespace;
 use crate::servers::Servers;
 
 /// The Pod Security of a namespace, as far as it is known.
@@ -16,6 +19,17 @@ pub struct Levels {
     pub now: Option<LevelVersion>,
     /// What is planned for it.
     pub planned: Option<LevelVersion>,
+}
+
+impl Levels {
+    /// Those of a namespace, now by its labels.
+    #[must_use]
+    pub fn of(namespace: &Namespace, planned: Option<LevelVersion>) -> Self {
+        let label = |key: &str| namespace.labels.get(key).map(String::as_str);
+        let now = label(Mode::Enforce.level_label())
+            .map(|_| policy_from_labels(label, Policy::PRIVILEGED).0.enforce);
+        Self { now, planned }
+    }
 }
 
 /// Pod Security's word on changes to one container of a template.
