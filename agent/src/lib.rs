@@ -5,8 +5,8 @@
 //! [`inspect`], [`in_force`], [`setting`], [`deviation`], [`validity`], [`report`]) makes a specification of it,
 //! and `write` applies that when it changed. One loop in `driver` does one after the other.
 //!
-//! What observes system calls will live beside `look`, in `observe`, and write other objects: it
-//! shares the pods of [`cluster`] and the bundles of `look` with what is here, and nothing else.
+//! What observes system calls lives beside `look`, in [`observe`], and writes other objects: it
+//! shares the pods of [`cluster`] with what is here, and nothing else.
 
 pub mod args;
 pub mod backoff;
@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod kubelet;
 pub mod look;
 pub mod looker;
+pub mod observe;
 pub mod oci;
 pub mod pod;
 pub mod problem;

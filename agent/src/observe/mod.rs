@@ -1,0 +1,3 @@
+//! Observes the system calls of containers. Does I/O.
+
+pub mod sight;
