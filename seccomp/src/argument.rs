@@ -66,6 +66,17 @@ pub(crate) fn position(abi: Abi, call: &str) -> u8 {
     }
 }
 
+/// The argument that tells what a call is for, and which of its bits do; none where none does.
+#[must_use]
+pub(crate) fn counted(abi: Abi, call: &str) -> Option<(u8, u64)> {
+    let naming = naming(call)?;
+    let bits = match naming.shape {
+        Shape::Flags => naming.names.iter().fold(0, |bits, (_, flag)| bits | flag),
+        Shape::Choice => u64::MAX,
+    };
+    Some((position(abi, call), bits))
+}
+
 /// What a call's arguments are for, as in `CLONE_NEWUSER`; none where that has no name or was not
 /// recorded.
 #[must_use]

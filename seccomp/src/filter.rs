@@ -14,6 +14,7 @@
 //!
 //! [`Applicability`]: crate::Applicability
 
+mod key;
 mod multiplexed;
 mod tree;
 mod untold;
@@ -23,10 +24,11 @@ use std::fmt;
 
 use podfence_workload::CapabilityMask;
 
-use crate::classes::{Classes, Test, TooManyClasses};
+use crate::classes::{ArgumentClass, Classes, Test, TooManyClasses};
 use crate::syscalls::{self, Libseccomp};
 use crate::{Abi, Action, Architecture, Errno, KernelVersion, Rule, RuleSet};
 
+pub use key::FilterKey;
 pub(crate) use multiplexed::is_carrier;
 pub use tree::Conflict;
 use tree::Tree;
@@ -328,6 +330,17 @@ impl Filter {
     /// When the rules tell too many arguments apart, as those of no known profile do.
     pub fn classes(&self, abi: Abi, number: u32) -> Result<Classes<Action>, TooManyClasses> {
         Classes::of(abi, &self.tests(abi, number), &[None; 6], |arguments| {
+            self.action(abi, number, arguments)
+        })
+    }
+
+    /// As [`Self::classes`], each with what its arguments are.
+    pub(crate) fn all_classes(
+        &self,
+        abi: Abi,
+        number: u32,
+    ) -> Result<Vec<ArgumentClass<Action>>, TooManyClasses> {
+        Classes::all(abi, &self.tests(abi, number), &[None; 6], |arguments| {
             self.action(abi, number, arguments)
         })
     }

@@ -14,7 +14,6 @@ mod argument;
 mod capabilities;
 mod classes;
 mod compare;
-mod compiled;
 pub mod constants;
 mod edit;
 mod effect;
@@ -29,6 +28,7 @@ mod moment;
 mod oci;
 mod profile;
 mod rule;
+mod sieve;
 pub mod signature;
 pub mod syscalls;
 mod target;
@@ -40,13 +40,13 @@ pub use argument::describe as describe_arguments;
 pub use capabilities::{Capabilities, RefusedCapability};
 pub use classes::{ArgumentClass, Classes, TooManyClasses, Values};
 pub use compare::{Difference, differences};
-pub use compiled::{Compiled, CompiledAbi, FilterKey, Outcome};
 pub use edit::{Edit, EditError, InvalidEdit, edited};
 pub use effect::Answer;
 pub use effective::{EffectiveProfile, Node, Switch, UnknownProfile};
 pub use explain::{ExplainError, Explanation, Fate, Judge, explain};
 pub use filter::{
-    Cause, Class, Conflict, Container, Decision, Filter, LoadError, Loader, OciRuntime, UnknownCall,
+    Cause, Class, Conflict, Container, Decision, Filter, FilterKey, LoadError, Loader, OciRuntime,
+    UnknownCall,
 };
 pub use kernel::{InvalidKernel, KernelVersion};
 pub use moment::{Moment, Span};
@@ -55,6 +55,7 @@ pub use profile::{
     Assumption, InvalidLine, MalformedData, Profile, ProfileError, Provenance, RuleSet, Runtime,
 };
 pub use rule::{Applicability, Condition, Operator, Rule};
+pub use sieve::{Kept, NUMBERS, Sieve, SieveError};
 pub use target::{Abi, Architecture, UnknownName};
 pub use verdict::{
     Basis, Certainty, Doubt, Finding, Ground, Judgement, Readiness, Subject, Terms, Verdict,

@@ -54,6 +54,22 @@ pub enum Operator {
     },
 }
 
+impl Operator {
+    /// Whether it holds of a value.
+    #[must_use]
+    pub const fn holds(self, argument: u64) -> bool {
+        match self {
+            Self::NotEqual(value) => argument != value,
+            Self::Less(value) => argument < value,
+            Self::LessOrEqual(value) => argument <= value,
+            Self::Equal(value) => argument == value,
+            Self::GreaterOrEqual(value) => argument >= value,
+            Self::Greater(value) => argument > value,
+            Self::MaskedEqual { mask, value } => argument & mask == value,
+        }
+    }
+}
+
 /// For which containers a rule is there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Applicability {
