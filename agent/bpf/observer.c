@@ -137,7 +137,8 @@ struct executing {
 	u64 space;
 };
 
-enum total { LOST, TOTALS };
+// LOST: of nobody knows which space. CHANGED: grows with whatever there is to be read anew.
+enum total { LOST, CHANGED, TOTALS };
 
 struct {
 	NUMBER(type, MAP_HASH);
@@ -208,12 +209,17 @@ struct {
 	TYPE(value, struct scratch);
 } scratches SECTION(".maps");
 
-ALWAYS_INLINE void lose_anywhere(void)
+ALWAYS_INLINE void add(u32 total)
 {
-	u32 key = LOST;
-	u64 *lost = map_lookup(&totals, &key);
-	if (lost)
-		__sync_fetch_and_add(lost, 1);
+	u64 *sum = map_lookup(&totals, &total);
+	if (sum)
+		__sync_fetch_and_add(sum, 1);
+}
+
+ALWAYS_INLINE void lose(struct space *space)
+{
+	__sync_fetch_and_add(&space->lost, 1);
+	add(CHANGED);
 }
 
 ALWAYS_INLINE u32 is_compat(struct task_struct *task)
@@ -386,6 +392,7 @@ ALWAYS_INLINE struct space *learn(struct task_struct *task, u64 number)
 			node = READ(node, parent);
 	}
 	map_update(&spaces, &number, space, NEW_ONLY);
+	add(CHANGED);
 	return map_lookup(&spaces, &number);
 }
 
@@ -396,7 +403,7 @@ ALWAYS_INLINE struct space *space_at(struct task_struct *task, u64 number)
 	if (!space)
 		space = learn(task, number);
 	if (!space)
-		lose_anywhere();
+		add(LOST);
 	return space;
 }
 
@@ -442,12 +449,13 @@ ALWAYS_INLINE void count(struct tally_key *key, struct space *space)
 		map_update(&tallies, key, &fresh, NEW_ONLY);
 		known = map_lookup(&tallies, key);
 		if (!known) {
-			__sync_fetch_and_add(&space->lost, 1);
+			lose(space);
 			return;
 		}
 	}
 	known->last = now;
 	__sync_fetch_and_add(&known->count, 1);
+	add(CHANGED);
 }
 
 // What is kept of a call's arguments, and whether they are certainly let through.
@@ -529,7 +537,7 @@ int enter(struct raw_tracepoint *context)
 		u32 process = ids >> 32;
 		struct executing executing = {.started = READ(task, start_boottime), .space = at};
 		if (map_update(&executings, &process, &executing, 0))
-			lose_anywhere();
+			add(LOST);
 		return 0;
 	}
 	struct pt_regs *registers = (struct pt_regs *)context->arguments[0];
@@ -557,7 +565,7 @@ int enter(struct raw_tracepoint *context)
 	};
 	u32 thread = (u32)ids;
 	if (map_update(&pendings, &thread, &pending, 0))
-		__sync_fetch_and_add(&space->lost, 1);
+		lose(space);
 	if (!kept.passes)
 		name_program(&program, at, inode);
 	return 0;
@@ -581,11 +589,14 @@ ALWAYS_INLINE void executed(struct task_struct *task, u32 process)
 			space->filters = READ(task, seccomp.filter_count.counter);
 			space->begun = nanoseconds_since_boot();
 			space->has_begun = 1;
+			add(CHANGED);
 		}
 	} else if (from) {
 		struct space *space = map_lookup(&spaces, &from);
-		if (space)
+		if (space) {
 			space->blind = 1;
+			add(CHANGED);
+		}
 	}
 }
 

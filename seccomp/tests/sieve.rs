@@ -113,10 +113,10 @@ fn nothing_passes_that_a_container_would_be_denied() {
                     }
                     for arguments in arguments(&filter, abi, number) {
                         calls += 1;
-                        let passes = sieve.passes(abi, number, arguments);
-                        passed += u64::from(passes);
+                        let is_let = sieve.passes(abi, number, arguments);
+                        passed += u64::from(is_let);
                         assert!(
-                            !passes || filter.action(abi, number, arguments) == Action::Allow,
+                            !is_let || filter.action(abi, number, arguments) == Action::Allow,
                             "{name} {abi} {number} {arguments:x?} {container:?}"
                         );
                     }
