@@ -41,8 +41,9 @@ static long (*const ring_output)(void *ring, const void *data, u64 size, u64 fla
 // READ(object, field) is the field of a kernel's object at a pointer; zero where the pointer leads nowhere.
 #define READ(object, field)                                                                                            \
 	({                                                                                                                 \
-		__typeof__((object)->field) value_ = 0;                                                                        \
-		read_kernel(&value_, sizeof(value_), __builtin_preserve_access_index(&(object)->field));                       \
+		__typeof__(object) object_ = (object);                                                                         \
+		__typeof__(object_->field) value_ = 0;                                                                         \
+		read_kernel(&value_, sizeof(value_), __builtin_preserve_access_index(&object_->field));                        \
 		value_;                                                                                                        \
 	})
 // Whether the kernel that runs has the field, and where it lies in its type, in bytes.
@@ -110,6 +111,7 @@ struct mount {
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
 	struct mnt_namespace *mnt_ns;
+	int mnt_id;
 } SHAPE;
 
 struct path {

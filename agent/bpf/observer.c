@@ -175,6 +175,16 @@ struct {
 	TYPE(value, struct executing);
 } executings SECTION(".maps");
 
+// In which space a mount is that programs were executed from. When the last process leaves a mount namespace, its
+// mounts belong to none any more, and who has left it runs a program from one of them. A mount has its number to itself
+// as long as such a program runs.
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(max_entries, 16384);
+	TYPE(key, u32);
+	TYPE(value, u64);
+} homes SECTION(".maps");
+
 // Threads older than the observer of which a call has come back.
 struct {
 	NUMBER(type, MAP_HASH);
@@ -300,6 +310,9 @@ ALWAYS_INLINE u32 is_set(const volatile u64 *words, u32 number)
 ALWAYS_INLINE u32 is_allowed(struct task_struct *task, u64 id, u8 *abi, u32 *number)
 {
 	u32 plain = (u32)id;
+	*number = plain;
+	if (plain == (u32)-1)
+		return 0;
 	if (plain < NUMBERS && is_set(tables.everywhere, plain))
 		return 1;
 	*abi = NATIVE;
@@ -333,23 +346,40 @@ ALWAYS_INLINE struct mount *mount_of(struct vfsmount *inner)
 	return (void *)inner - OFFSET(struct mount, mnt);
 }
 
-// The space from which the task's program was executed and the program's inode; 0 where that lies in no name space, as
-// what is executed from memory does.
-ALWAYS_INLINE u64 space_of(struct task_struct *task, struct path *program, u64 *inode)
+// Where a task's program was executed from.
+struct origin {
+	struct vfsmount *mount;
+	struct dentry *dentry;
+	u64 inode;
+	u32 mount_number;
+	// 0 where it lies in no space, as what is executed from memory does.
+	u64 space;
+};
+
+ALWAYS_INLINE void find_origin(struct task_struct *task, struct origin *origin)
 {
 	struct mm_struct *mm = READ(task, mm);
 	struct file *file = READ(mm, exe_file);
-	program->mnt = READ(file, f_path.mnt);
-	program->dentry = READ(file, f_path.dentry);
-	if (!program->mnt)
-		return 0;
-	struct mnt_namespace *space = READ(mount_of(program->mnt), mnt_ns);
+	origin->mount = READ(file, f_path.mnt);
+	origin->dentry = READ(file, f_path.dentry);
+	origin->space = 0;
+	if (!origin->mount)
+		return;
+	struct mount *mount = mount_of(origin->mount);
+	struct inode *inode = READ(origin->dentry, d_inode);
+	origin->inode = READ(inode, i_ino);
+	origin->mount_number = READ(mount, mnt_id);
+	struct mnt_namespace *space = READ(mount, mnt_ns);
 	// An error in place of a pointer: the kernel's own mounts.
-	if (!space || (u64)space >= (u64)-4095)
-		return 0;
-	struct inode *file_inode = READ(program->dentry, d_inode);
-	*inode = READ(file_inode, i_ino);
-	return space_number(space);
+	if ((u64)space >= (u64)-4095)
+		return;
+	if (space) {
+		origin->space = space_number(space);
+		return;
+	}
+	u64 *home = map_lookup(&homes, &origin->mount_number);
+	if (home)
+		origin->space = *home;
 }
 
 ALWAYS_INLINE struct cgroup *group_of(struct task_struct *task)
@@ -407,9 +437,19 @@ ALWAYS_INLINE struct space *space_at(struct task_struct *task, u64 number)
 	return space;
 }
 
-ALWAYS_INLINE void name_program(struct path *program, u64 space, u64 inode)
+// Remembers the mount of a program that is watched.
+ALWAYS_INLINE void remember_home(struct origin *origin)
 {
-	struct program_key key = {.space = space, .inode = inode};
+	u64 *home = map_lookup(&homes, &origin->mount_number);
+	if (home && *home == origin->space)
+		return;
+	if (map_update(&homes, &origin->mount_number, &origin->space, 0))
+		add(LOST);
+}
+
+ALWAYS_INLINE void name_program(struct origin *program)
+{
+	struct program_key key = {.space = program->space, .inode = program->inode};
 	if (map_lookup(&programs, &key))
 		return;
 	u32 zero = 0;
@@ -418,7 +458,7 @@ ALWAYS_INLINE void name_program(struct path *program, u64 space, u64 inode)
 		return;
 	struct program *name = &scratch->program;
 	__builtin_memset(name, 0, sizeof(*name));
-	struct mount *mount = mount_of(program->mnt);
+	struct mount *mount = mount_of(program->mount);
 	struct dentry *dentry = program->dentry;
 	u32 part = 0;
 	// A step is a part of the path, or from a mount to where it is mounted.
@@ -529,13 +569,12 @@ int enter(struct raw_tracepoint *context)
 	if (is_allowed(task, context->arguments[1], &abi, &number))
 		return 0;
 	const volatile struct rule *rule = &tables.rules[rule_of(abi, number)];
-	struct path program = {};
-	u64 inode = 0;
-	u64 at = space_of(task, &program, &inode);
+	struct origin origin = {};
+	find_origin(task, &origin);
 	u64 ids = process_and_thread();
 	if (rule->kind == EXECUTE) {
 		u32 process = ids >> 32;
-		struct executing executing = {.started = READ(task, start_boottime), .space = at};
+		struct executing executing = {.started = READ(task, start_boottime), .space = origin.space};
 		if (map_update(&executings, &process, &executing, 0))
 			add(LOST);
 		return 0;
@@ -543,20 +582,21 @@ int enter(struct raw_tracepoint *context)
 	struct pt_regs *registers = (struct pt_regs *)context->arguments[0];
 	struct kept kept = {};
 	keep(rule, registers, abi, &kept);
-	if (!at)
+	if (!origin.space)
 		return 0;
-	struct space *space = space_at(task, at);
+	struct space *space = space_at(task, origin.space);
 	if (!space)
 		return 0;
 	if (space->ignored) {
 		tell_of_namespaces(kept.value[0]);
 		return 0;
 	}
+	remember_home(&origin);
 	struct pending pending = {
 	    .started = READ(task, start_boottime),
 	    .at = nanoseconds_since_boot(),
-	    .space = at,
-	    .inode = inode,
+	    .space = origin.space,
+	    .inode = origin.inode,
 	    .kept = {kept.value[0], kept.value[1]},
 	    .number = number,
 	    .abi = abi,
@@ -567,7 +607,7 @@ int enter(struct raw_tracepoint *context)
 	if (map_update(&pendings, &thread, &pending, 0))
 		lose(space);
 	if (!kept.passes)
-		name_program(&program, at, inode);
+		name_program(&origin);
 	return 0;
 }
 
@@ -580,12 +620,14 @@ ALWAYS_INLINE void executed(struct task_struct *task, u32 process)
 		from = before->space;
 		map_delete(&executings, &process);
 	}
-	struct path program = {};
-	u64 inode = 0;
-	u64 at = space_of(task, &program, &inode);
-	if (at) {
-		struct space *space = space_at(task, at);
-		if (space && !space->has_begun) {
+	struct origin origin = {};
+	find_origin(task, &origin);
+	if (origin.space) {
+		struct space *space = space_at(task, origin.space);
+		if (!space || space->ignored)
+			return;
+		remember_home(&origin);
+		if (!space->has_begun) {
 			space->filters = READ(task, seccomp.filter_count.counter);
 			space->begun = nanoseconds_since_boot();
 			space->has_begun = 1;
@@ -614,6 +656,9 @@ int leave(struct raw_tracepoint *context)
 	u8 abi = NATIVE;
 	u32 number = 0;
 	if (is_allowed(task, id, &abi, &number))
+		return 0;
+	// A debugger has taken the call back.
+	if (number == (u32)-1)
 		return 0;
 	const volatile struct rule *rule = &tables.rules[rule_of(abi, number)];
 	u64 ids = process_and_thread();
@@ -649,19 +694,18 @@ int leave(struct raw_tracepoint *context)
 	u32 filters = READ(task, seccomp.filter_count.counter);
 	if (!filters || result >= 0 || result < -4095)
 		return 0;
-	struct path program = {};
-	u64 inode = 0;
-	u64 at = space_of(task, &program, &inode);
-	if (!at)
+	struct origin origin = {};
+	find_origin(task, &origin);
+	if (!origin.space)
 		return 0;
-	struct space *space = space_at(task, at);
+	struct space *space = space_at(task, origin.space);
 	if (!space || space->ignored)
 		return 0;
 	struct kept kept = {};
 	keep(rule, registers, abi, &kept);
 	struct tally_key key = {
-	    .space = at,
-	    .inode = inode,
+	    .space = origin.space,
+	    .inode = origin.inode,
 	    .kept = {kept.value[0], kept.value[1]},
 	    .number = number,
 	    .result = -result,
@@ -683,7 +727,7 @@ int leave(struct raw_tracepoint *context)
 			key.ambiguous = 1;
 		}
 	}
-	name_program(&program, at, inode);
+	name_program(&origin);
 	count(&key, space);
 	return 0;
 }

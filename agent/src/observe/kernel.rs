@@ -6,8 +6,8 @@ use std::io;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap as Map, MapData, MapError, RingBuf};
-use aya::programs::RawTracePoint;
 use aya::programs::raw_trace_point::RawTracePointLinkId;
+use aya::programs::{ProgramError, RawTracePoint};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 use podfence_seccomp::Errno;
 
@@ -42,31 +42,29 @@ const CHANGED: u32 = 1;
 pub enum KernelError {
     /// The kernel does not say where its structures have their fields.
     #[error(
-        "failed to read the types of the kernel: {0}; the observer needs a kernel with \
-         CONFIG_DEBUG_INFO_BTF (5.8 and newer ones of all major distributions)"
+        "failed to read the types of the kernel; the observer needs one of 5.8 or newer with \
+         CONFIG_DEBUG_INFO_BTF, as distributions build it"
     )]
     Types(#[source] aya::BtfError),
-    /// The programs cannot be loaded.
-    #[error(
-        "failed to load the programs: {0}; the observer needs CAP_BPF and CAP_PERFMON, and bpf(2)"
-    )]
+    /// The maps and types of the programs cannot be made.
+    #[error("failed to load the programs; the observer needs CAP_BPF, CAP_PERFMON and bpf(2)")]
     Load(#[source] aya::EbpfError),
     /// The kernel does not take a program.
     #[error(
-        "failed to load or attach the program {program}: {source}; the observer needs CAP_BPF and \
-         CAP_PERFMON, and bpf(2)"
+        "failed to load or attach the program {program:?}; the observer needs CAP_BPF, CAP_PERFMON \
+         and bpf(2)"
     )]
     Program {
         /// Which one.
         program: &'static str,
         /// What the kernel said.
-        source: Box<aya::programs::ProgramError>,
+        source: io::Error,
     },
     /// The object has other parts than this program.
     #[error("the programs have no {0:?}")]
     Missing(&'static str),
     /// What was counted cannot be read.
-    #[error("failed to read what was counted: {0}")]
+    #[error("failed to read what was counted")]
     Read(#[from] MapError),
 }
 
@@ -79,6 +77,7 @@ pub struct Kernel {
     programs: Map<MapData, [u8; PROGRAM_KEY], [u8; PROGRAM]>,
     pendings: Map<MapData, u32, [u8; PENDING]>,
     tallies: Map<MapData, [u8; TALLY_KEY], [u8; TALLY]>,
+    homes: Map<MapData, u32, u64>,
     totals: Array<MapData, u64>,
     news: RingBuf<MapData>,
     /// The link of the program on `sys_exit`, while it is attached.
@@ -123,6 +122,7 @@ impl Kernel {
             programs: map!(ebpf, Map, "programs"),
             pendings: map!(ebpf, Map, "pendings"),
             tallies: map!(ebpf, Map, "tallies"),
+            homes: map!(ebpf, Map, "homes"),
             totals: map!(ebpf, Array, "totals"),
             news: map!(ebpf, RingBuf, "news"),
             ebpf,
@@ -229,7 +229,7 @@ impl Kernel {
     }
 
     fn read_spaces(&mut self, now: Clock) -> Result<(), KernelError> {
-        for entry in self.spaces.iter() {
+        for entry in &self.spaces {
             let (number, bytes) = entry?;
             let raw = RawSpace::read(&bytes);
             let id = SpaceId(number);
@@ -373,6 +373,12 @@ impl Kernel {
                 found(self.programs.remove(&key))?;
             }
         }
+        let homes: Vec<_> = self.homes.iter().collect::<Result<_, _>>()?;
+        for (mount, space) in homes {
+            if space == id.0 {
+                found(self.homes.remove(&mount))?;
+            }
+        }
         Ok(())
     }
 }
@@ -391,9 +397,12 @@ fn is_missing(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::NotFound
 }
 
-fn refused(program: &'static str, source: aya::programs::ProgramError) -> KernelError {
-    KernelError::Program {
-        program,
-        source: Box::new(source),
-    }
+/// What the kernel said, without what the verifier did not say.
+fn refused(program: &'static str, error: ProgramError) -> KernelError {
+    let source = match error {
+        ProgramError::LoadError { io_error, .. } => io_error,
+        ProgramError::SyscallError(error) => error.io_error,
+        other => io::Error::other(other),
+    };
+    KernelError::Program { program, source }
 }

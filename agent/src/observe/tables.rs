@@ -99,6 +99,20 @@ impl Tables {
         })
     }
 
+    /// Tables by which nothing is kept but the calls of one number, of the node's own ABI.
+    #[must_use]
+    pub(crate) fn keeping(abi: Abi, number: u32) -> Self {
+        let (abis, rules) = (vec![abi], vec![Rule::default()]);
+        let rule_of = HashMap::from([((0, number), 0)]);
+        let bytes = bytes(&abis, &rules, &rule_of);
+        Self {
+            abis,
+            rules,
+            rule_of,
+            bytes,
+        }
+    }
+
     /// `struct tables`
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
