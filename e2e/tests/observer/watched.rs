@@ -182,12 +182,12 @@ impl Watched {
         let calls = merged(calls);
         // What it has begun, of those that are new with each look.
         let ids: Vec<_> = calls.iter().map(|call| call.space).collect();
-        let spaces = sights.iter().flat_map(|sight| &sight.spaces);
+        let mut spaces = sights.iter().flat_map(|sight| &sight.spaces);
         let own = |space: &&Space| ids.contains(&space.id);
         Program {
             name: name.to_owned(),
             lost: spaces.clone().filter(own).map(|space| space.lost).sum(),
-            space: spaces.filter(own).next_back().cloned(),
+            space: spaces.rfind(own).cloned(),
             calls,
         }
     }
