@@ -235,3 +235,56 @@ impl RawTally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{PROGRAM, RawSpace, SPACE, path};
+
+    fn program(parts: &[&str]) -> [u8; PROGRAM] {
+        let mut bytes = [0; PROGRAM];
+        for (place, part) in bytes.chunks_mut(48).zip(parts) {
+            place[..part.len()].copy_from_slice(part.as_bytes());
+        }
+        bytes
+    }
+
+    #[test]
+    fn paths_are_put_together() {
+        for (parts, want) in [
+            (&[][..], "/"),
+            (&["init"], "/init"),
+            (&["nginx", "sbin", "usr"], "/usr/sbin/nginx"),
+            (
+                &["h", "g", "f", "e", "d", "c", "b", "a"],
+                "…/a/b/c/d/e/f/g/h",
+            ),
+        ] {
+            assert_eq!(path(&program(parts)), want);
+        }
+        // A name that fills its place, and bytes that are no text.
+        let long = "x".repeat(48);
+        assert_eq!(path(&program(&[&long])), format!("/{long}"));
+        let mut odd = program(&["ab"]);
+        odd[0] = 0xff;
+        assert_eq!(path(&odd), "/\u{fffd}b");
+    }
+
+    #[test]
+    fn a_space_that_is_ignored_says_so() {
+        let space = RawSpace::read(&RawSpace::ignored());
+        assert!(space.ignored && !space.blind && space.begun.is_none());
+        let space = RawSpace::read(&[0; SPACE]);
+        assert!(!space.ignored && space.groups.is_empty());
+    }
+
+    #[test]
+    fn the_root_of_control_groups_is_no_name() {
+        let mut bytes = [0; SPACE];
+        let groups = &mut bytes[40..];
+        groups[..2].copy_from_slice(b"id");
+        groups[80..84].copy_from_slice(b"pods");
+        groups[160..161].copy_from_slice(b"/");
+        let space = RawSpace::read(&bytes);
+        assert_eq!(space.groups, ["id".into(), "pods".into()]);
+    }
+}

@@ -269,3 +269,143 @@ impl Rule {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use podfence_seccomp::{
+        Abi, Architecture, Condition, NUMBERS, Operator, Profile, Runtime, Sieve, syscalls,
+    };
+
+    use super::{ABIS, EXECUTE, MASKED, RULES, SMALL, Tables, Test, tests};
+
+    /// `sizeof(struct rule)`
+    const RULE: usize = 120;
+
+    fn sieve(profile: &str, architecture: Architecture) -> Sieve {
+        let profile: Profile = profile.parse().expect("a profile");
+        let kernel = "6.18".parse().expect("a kernel");
+        Sieve::of(&profile.rules, architecture, kernel).expect("few classes")
+    }
+
+    #[test]
+    fn comparisons_that_the_programs_cannot_make_are_left_out() {
+        let condition = |index, operator| Condition { index, operator };
+        let small = |argument, value| Test {
+            kind: SMALL,
+            argument,
+            mask: 0,
+            value,
+        };
+        for (name, passes, want) in [
+            ("none", vec![], vec![]),
+            (
+                "others",
+                vec![
+                    condition(0, Operator::NotEqual(1)),
+                    condition(0, Operator::Equal(64)),
+                    condition(1, Operator::LessOrEqual(7)),
+                ],
+                vec![],
+            ),
+            (
+                "numbers of two arguments",
+                vec![
+                    condition(0, Operator::Equal(0)),
+                    condition(2, Operator::Equal(63)),
+                    condition(0, Operator::Equal(3)),
+                ],
+                vec![small(0, 0b1001), small(2, 1 << 63)],
+            ),
+            (
+                "flags",
+                vec![condition(0, Operator::MaskedEqual { mask: 6, value: 0 })],
+                vec![Test {
+                    kind: MASKED,
+                    argument: 0,
+                    mask: 6,
+                    value: 0,
+                }],
+            ),
+        ] {
+            assert_eq!(tests(&passes), want, "{name}");
+        }
+    }
+
+    #[test]
+    fn every_known_profile_has_room() {
+        let mut seen = HashSet::new();
+        for runtime in Runtime::ALL {
+            for release in Profile::releases(runtime).expect("the data read") {
+                let rules = Profile::of(runtime, release).expect("a release").rules;
+                if !seen.insert(rules.hash) {
+                    continue;
+                }
+                let name = format!("{runtime}/{release}");
+                let tables = Tables::of(&sieve(&name, Architecture::Amd64)).expect(&name);
+                let sets = (1 + usize::from(ABIS)) * NUMBERS as usize / 8;
+                let places = usize::from(ABIS) * NUMBERS as usize;
+                assert_eq!(tables.bytes().len(), sets + places + RULES * RULE, "{name}");
+                assert!(tables.rules.len() < 20, "{name}: {:?}", tables.rules);
+            }
+        }
+    }
+
+    /// What the programs read out of the bytes.
+    fn is_set(tables: &Tables, set: usize, number: u32) -> bool {
+        let word = set * 128 + (number / 64 * 8) as usize;
+        let word = tables.bytes()[word..word + 8].try_into().expect("eight");
+        u64::from_ne_bytes(word) >> (number % 64) & 1 == 1
+    }
+
+    #[test]
+    fn the_sets_say_what_the_sieve_says() {
+        for architecture in [Architecture::Amd64, Architecture::Arm64] {
+            let sieve = sieve("containerd/2.3.7", architecture);
+            let tables = Tables::of(&sieve).expect("room");
+            let mut everywhere = 0;
+            for number in 0..NUMBERS {
+                let mut all = true;
+                for at in 0..ABIS {
+                    let allowed = tables.abi(at).is_some_and(|abi| {
+                        let is_executing = ["execve", "execveat"]
+                            .contains(&syscalls::name(abi, number).unwrap_or_default());
+                        !is_executing && sieve.kept(abi).all(|(kept, _)| kept != number)
+                    });
+                    assert_eq!(is_set(&tables, 1 + usize::from(at), number), allowed);
+                    all &= allowed || tables.abi(at).is_none();
+                }
+                assert_eq!(is_set(&tables, 0, number), all, "{number}");
+                everywhere += u32::from(all);
+            }
+            assert!(everywhere > 100, "{everywhere}");
+        }
+    }
+
+    #[test]
+    fn the_first_abi_is_the_nodes_own() {
+        let tables = Tables::of(&sieve("containerd/2.3.7", Architecture::Amd64)).expect("room");
+        let abis: Vec<_> = (0..ABIS).map(|at| tables.abi(at)).collect();
+        assert_eq!(
+            abis,
+            [Some(Abi::X86_64), Some(Abi::X86), Some(Abi::X32), None]
+        );
+        let number = |name| syscalls::number(Abi::X86_64, name).expect("a call");
+        for (name, kept) in [
+            ("read", vec![]),
+            ("keyctl", vec![]),
+            ("setns", vec![1]),
+            ("clone3", vec![0]),
+        ] {
+            assert_eq!(tables.kept(0, number(name)), kept, "{name}");
+        }
+        let place = tables.rule_of[&(0, number("execve"))];
+        assert_eq!(tables.rules[usize::from(place)].kind, EXECUTE);
+        let place = tables.rule_of[&(0, number("clone3"))];
+        assert!(tables.rules[usize::from(place)].flags_in_memory);
+        let tables = Tables::of(&sieve("containerd/2.3.7", Architecture::Arm64)).expect("room");
+        let abis: Vec<_> = (0..ABIS).map(|at| tables.abi(at)).collect();
+        assert_eq!(abis, [Some(Abi::Aarch64), Some(Abi::Arm), None, None]);
+    }
+}
