@@ -115,8 +115,8 @@ pub struct SeccompCall {
     #[schemars(length(max = 32))]
     pub errno: Option<String>,
 
-    /// How it is known. Denied: it was denied. Observed: it was made without a profile. Suspected:
-    /// such software makes it.
+    /// How it is known. Denied: it was denied. Observed: it was made without a profile. Ambiguous: it
+    /// was denied, perhaps by something else. Suspected: such software makes it.
     #[schemars(length(max = 32))]
     pub certainty: String,
 }

@@ -223,6 +223,17 @@ pub struct RecordedDenial {
     #[schemars(length(min = 1, max = 64))]
     pub name: String,
 
+    /// The arguments that count, by position from 0, as hexadecimal numbers: 0x10000000. Absent
+    /// where nobody recorded them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(
+        extend("maxProperties" = 6),
+        extend("additionalProperties" = {
+            "type": "string", "maxLength": 18, "pattern": "^0x[0-9a-f]{1,16}$",
+        })
+    )]
+    pub arguments: Option<BTreeMap<String, String>>,
+
     /// How it was called, as in x86_64.
     #[schemars(length(min = 1, max = 32))]
     pub abi: String,
@@ -231,9 +242,20 @@ pub struct RecordedDenial {
     #[schemars(length(min = 1, max = 32))]
     pub errno: String,
 
+    /// Whether something else than RuntimeDefault may have denied it: a filter of the program's own,
+    /// a debugger, or nothing at all, if the call was under way when the observer came.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub ambiguous: bool,
+
     /// When, where and how often.
     #[serde(flatten)]
     pub seen: RecordedSighting,
+}
+
+/// What is false is left out.
+#[allow(clippy::trivially_copy_pass_by_ref)] // As serde calls it.
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// When, where and how often something was seen.

@@ -74,11 +74,12 @@ pub(crate) fn of_call(filter: &Filter, call: &Call) -> (Judged, Effect) {
 
 /// Whether the profile can be what denied a call. A program can have a filter of its own beside it,
 /// as browsers do, and what that denies says nothing about `RuntimeDefault`. Nor does the answer to
-/// clone3 that makes programs fall back to clone.
+/// clone3 that makes programs fall back to clone. Where the arguments were not recorded, it is enough
+/// that some are denied so.
 pub(crate) fn is_denied_by(filter: &Filter, denial: &Denial) -> bool {
     let judged = Judged {
         name: denial.name.clone(),
-        arguments: Arguments::UNRECORDED,
+        arguments: denial.arguments.clone(),
     };
     match rule(filter, denial.abi, &judged) {
         Ruling::Denied(answer) => {
@@ -321,22 +322,35 @@ mod tests {
     #[test]
     fn a_denial_is_one_of_the_profile_only_if_that_answers_so() {
         let filter = filter("containerd/2.3.7");
-        for (name, errno, want) in [
-            ("no_such_call", Errno::EPERM, false),
-            ("read", Errno::EPERM, false),
-            ("keyctl", Errno::EPERM, true),
-            ("keyctl", Errno::ENOSYS, false),
-            ("clone3", Errno::ENOSYS, false),
-            ("clone", Errno::EPERM, true),
-            ("socket", Errno::EPERM, true),
-            ("socket", Errno::EINVAL, false),
+        for (name, first, errno, want) in [
+            ("no_such_call", None, Errno::EPERM, false),
+            ("read", None, Errno::EPERM, false),
+            ("keyctl", None, Errno::EPERM, true),
+            ("keyctl", Some(0), Errno::EPERM, true),
+            ("keyctl", None, Errno::ENOSYS, false),
+            ("clone3", None, Errno::ENOSYS, false),
+            ("clone3", Some(0x1000_0000), Errno::ENOSYS, false),
+            ("clone", None, Errno::EPERM, true),
+            // A thread: the profile lets it through.
+            ("clone", Some(0x003d_0f00), Errno::EPERM, false),
+            ("clone", Some(0x1000_0000), Errno::EPERM, true),
+            ("clone", Some(0x1000_0000), Errno::ENOSYS, false),
+            ("socket", None, Errno::EPERM, true),
+            ("socket", Some(2), Errno::EPERM, false),
+            ("socket", Some(38), Errno::EPERM, true),
+            ("socket", None, Errno::EINVAL, false),
         ] {
             let denial = Denial {
                 name: name.into(),
+                arguments: first.map_or(Arguments::UNRECORDED, |first| {
+                    Arguments::recorded([(0, first)])
+                }),
                 abi: Abi::X86_64,
                 errno,
+                ambiguous: false,
             };
-            assert_eq!(is_denied_by(&filter, &denial), want, "{name} {errno}");
+            let denied = is_denied_by(&filter, &denial);
+            assert_eq!(denied, want, "{name} {first:?} {errno}");
         }
     }
 }

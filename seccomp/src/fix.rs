@@ -10,8 +10,8 @@ use podfence_workload::CapabilityMask;
 use crate::evidence::Arguments;
 use crate::signature::{Severity, Signature};
 use crate::{
-    Action, Container, ExplainError, Explanation, Filter, Finding, Judgement, Loader, RuleSet,
-    Verdict, argument, explain,
+    Action, Certainty, Container, ExplainError, Explanation, Filter, Finding, Judgement, Loader,
+    RuleSet, Verdict, argument, explain,
 };
 
 /// Something that mends a workload. The order is that of the privilege it takes, the least first.
@@ -157,7 +157,16 @@ pub fn remedies(
     signatures: &[&Signature],
     setting: Setting<'_>,
 ) -> Result<Vec<Fix>, ExplainError> {
-    let calls = &judgement.calls;
+    let calls: Vec<Finding> = judgement
+        .calls
+        .iter()
+        .filter(|found| {
+            // Where something fails, what may have nothing to do with it mends nothing.
+            let fails = matches!(judgement.verdict, Verdict::Failing | Verdict::Conflicting);
+            !(fails && found.certainty == Certainty::Ambiguous)
+        })
+        .cloned()
+        .collect();
     match judgement.verdict {
         // There is nothing to mend, or nobody knows what.
         Verdict::NotAffected | Verdict::NoDenialSeen | Verdict::Unknown => return Ok(Vec::new()),
@@ -194,11 +203,11 @@ pub fn remedies(
             });
         }
     }
-    if let Some(capabilities) = unlocking(calls, setting)? {
+    if let Some(capabilities) = unlocking(&calls, setting)? {
         fixes.push(Fix::AddCapabilities(capabilities));
     }
     if !calls.is_empty() {
-        fixes.push(Fix::LocalhostProfile(needed(calls)));
+        fixes.push(Fix::LocalhostProfile(needed(&calls)));
     }
     fixes.extend([Fix::Unconfined, Fix::NodesWithoutSeccompDefault]);
     Ok(fixes)

@@ -12,8 +12,9 @@
 //!    run under `RuntimeDefault` that fares well lowers these.
 //! 6. "Nothing would be denied" is said only after a start and a whole window that were observed without
 //!    loss. Absence of evidence is Unknown.
-//! 7. A call is named as the cause only if its denial was seen. Else it is named as what it is: one that
-//!    was observed, or one that is suspected of such software.
+//! 7. A call is named as the cause only if its denial was seen, and nothing else can have denied it. Else
+//!    it is named as what it is: one that was observed, one whose denial is ambiguous, or one that is
+//!    suspected of such software.
 
 mod case;
 mod finding;

@@ -60,8 +60,8 @@ pub(super) fn keep_within(entry: &mut RecordEntry, dropped: &mut Dropped) {
     dropped.calls += lost.len();
     while entry.denials.len() > MAX_RECORDED_DENIALS {
         let oldest = entry.denials.iter().enumerate().min_by_key(|(_, denial)| {
-            let name = (&denial.name, &denial.abi, &denial.errno);
-            (denial.seen.last.clone(), name)
+            let name = (&denial.name, &denial.arguments, &denial.abi, &denial.errno);
+            (denial.seen.last.clone(), name, denial.ambiguous)
         });
         let Some(at) = oldest.map(|(at, _)| at) else {
             break;

@@ -145,10 +145,7 @@ impl RecordedCall {
         };
         Ok(Call {
             name: self.name.as_str().into(),
-            arguments: match &self.arguments {
-                Some(arguments) => read_arguments(arguments)?,
-                None => Arguments::UNRECORDED,
-            },
+            arguments: read_arguments(self.arguments.as_ref())?,
             abi: parsed("abi", &self.abi)?,
             outcome,
             source: self.source.into(),
@@ -160,8 +157,10 @@ impl RecordedDenial {
     fn read(&self) -> Result<Denial, Wrong> {
         Ok(Denial {
             name: self.name.as_str().into(),
+            arguments: read_arguments(self.arguments.as_ref())?,
             abi: parsed("abi", &self.abi)?,
             errno: read_errno("errno", &self.errno)?,
+            ambiguous: self.ambiguous,
         })
     }
 }
@@ -171,7 +170,10 @@ fn read_errno(field: &str, text: &str) -> Result<Errno, Wrong> {
         .ok_or_else(|| wrong(field)(format!("{text:?} is no error of Linux, such as ENOENT")))
 }
 
-fn read_arguments(written: &BTreeMap<String, String>) -> Result<Arguments, Wrong> {
+fn read_arguments(written: Option<&BTreeMap<String, String>>) -> Result<Arguments, Wrong> {
+    let Some(written) = written else {
+        return Ok(Arguments::UNRECORDED);
+    };
     let mut arguments = Vec::new();
     for (position, value) in written {
         let field = || format!("arguments[{position:?}]");

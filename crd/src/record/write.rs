@@ -1,5 +1,7 @@
 //! From facts to an entry of a record, the same bytes for the same set. No I/O.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use k8s_openapi::jiff::Timestamp;
 use podfence_seccomp::evidence::{
@@ -95,8 +97,10 @@ impl RecordEntry {
             let identity = |denial: &RecordedDenial| {
                 (
                     denial.name.clone(),
+                    denial.arguments.clone(),
                     denial.abi.clone(),
                     denial.errno.clone(),
+                    denial.ambiguous,
                     denial.seen.first.clone(),
                 )
             };
@@ -120,7 +124,7 @@ fn write_call(call: &Call, seen: &Sighting) -> RecordedCall {
     } = call;
     RecordedCall {
         name: name.to_string(),
-        arguments: arguments.are_recorded().then(|| write_arguments(arguments)),
+        arguments: write_arguments(arguments),
         abi: abi.to_string(),
         result: match outcome {
             Outcome::Success => SUCCESS.to_owned(),
@@ -132,19 +136,27 @@ fn write_call(call: &Call, seen: &Sighting) -> RecordedCall {
     }
 }
 
-fn write_arguments(arguments: &Arguments) -> std::collections::BTreeMap<String, String> {
-    arguments
+fn write_arguments(arguments: &Arguments) -> Option<BTreeMap<String, String>> {
+    let written = arguments
         .iter()
-        .map(|(position, value)| (position.to_string(), format!("{value:#x}")))
-        .collect()
+        .map(|(position, value)| (position.to_string(), format!("{value:#x}")));
+    arguments.are_recorded().then(|| written.collect())
 }
 
 fn write_denial(denial: &Denial, seen: &Sighting) -> RecordedDenial {
-    let Denial { name, abi, errno } = denial;
+    let Denial {
+        name,
+        arguments,
+        abi,
+        errno,
+        ambiguous,
+    } = denial;
     RecordedDenial {
         name: name.to_string(),
+        arguments: write_arguments(arguments),
         abi: abi.to_string(),
         errno: errno.to_string(),
+        ambiguous: *ambiguous,
         seen: write_sighting(seen),
     }
 }

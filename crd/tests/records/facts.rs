@@ -68,14 +68,18 @@ fn sighting(rng: &mut Rng) -> Sighting {
     (0..rng.u8(..12)).fold(seen, |seen, _| seen.by(&format!("/bin/{}", rng.u8(..20))))
 }
 
+fn arguments(rng: &mut Rng) -> Arguments {
+    match rng.u8(..3) {
+        0 => Arguments::UNRECORDED,
+        1 => Arguments::recorded([]),
+        _ => Arguments::recorded([(rng.u8(..6), rng.u64(..)), (0, rng.u64(..3))]),
+    }
+}
+
 fn call(rng: &mut Rng) -> Call {
     Call {
         name: one(rng, &["unshare", "socket", "clone"]).into(),
-        arguments: match rng.u8(..3) {
-            0 => Arguments::UNRECORDED,
-            1 => Arguments::recorded([]),
-            _ => Arguments::recorded([(rng.u8(..6), rng.u64(..)), (0, rng.u64(..3))]),
-        },
+        arguments: arguments(rng),
         abi: one(rng, Abi::ALL),
         outcome: match rng.u8(..3) {
             0 => Outcome::Success,
@@ -100,8 +104,10 @@ fn fact(rng: &mut Rng) -> Of {
         2 => Observation::Denial(
             Denial {
                 name: one(rng, &["unshare", "keyctl"]).into(),
+                arguments: arguments(rng),
                 abi: Abi::X86_64,
                 errno: one(rng, &[Errno::EPERM, Errno::ENOSYS]),
+                ambiguous: rng.bool(),
             },
             sighting(rng),
         ),

@@ -63,8 +63,10 @@ fn of_many_denials_the_oldest_go_and_are_a_loss() {
     let facts = (0..300).map(|number| {
         let denial = Denial {
             name: format!("call-{number:03}").as_str().into(),
+            arguments: Arguments::UNRECORDED,
             abi: Abi::X86_64,
             errno: Errno::EPERM,
+            ambiguous: false,
         };
         fact(Observation::Denial(denial, Sighting::at(at(number))))
     });

@@ -18,6 +18,7 @@ fn good() -> Value {
     call["result"] = json!("Success");
     call["source"] = json!("Observer");
     denial["errno"] = json!("EPERM");
+    denial["arguments"] = json!({ "0": "0x5" });
     json!({
         "workload": { "apiVersion": "apps/v1", "kind": "Deployment", "name": "web" },
         "entries": [{
@@ -38,7 +39,7 @@ fn with(pointer: &str, value: Value) -> SyscallRecordSpec {
 const FACTS: usize = 3;
 
 /// The field, what is written there, what is said of it, and how many facts are left.
-const TABLE: [(&str, &str, &str, usize); 18] = [
+const TABLE: [(&str, &str, &str, usize); 19] = [
     (
         "architecture",
         r#""""#,
@@ -142,6 +143,12 @@ const TABLE: [(&str, &str, &str, usize); 18] = [
         2,
     ),
     (
+        "denials/0/arguments",
+        r#"{"0": "0x0", "7": "0x0"}"#,
+        r#".denials[0].arguments["7"] of"#,
+        2,
+    ),
+    (
         "denials/0/errno",
         r#""Success""#,
         r#".denials[0].errno of container "app": "Succ"#,
@@ -188,6 +195,7 @@ fn what_means_the_same_is_written_in_one_way() {
         ("/entries/0/capabilities", json!(["CHOWN", "CHOWN"])),
         ("/entries/0/calls/0/arguments", json!({"0": "0x0010000000"})),
         ("/entries/0/denials/0/errno", json!("1")),
+        ("/entries/0/denials/0/arguments", json!({"0": "0x05"})),
     ] {
         let mut record = with(pointer, value);
         record.merge(want.clone());

@@ -351,6 +351,7 @@ pub(super) fn call(call: &podfence_seccomp::Finding) -> SeccompCall {
         certainty: match call.certainty {
             Certainty::Denied => "Denied",
             Certainty::Observed => "Observed",
+            Certainty::Ambiguous => "Ambiguous",
             Certainty::Suspected => "Suspected",
         }
         .to_owned(),

@@ -9,7 +9,8 @@ use podfence_seccomp::evidence::Arguments;
 use podfence_seccomp::fix::{self, Fix, Setting};
 use podfence_seccomp::signature::Signature;
 use podfence_seccomp::{
-    Abi, Container, Filter, Judgement, LoadError, Loader, Verdict, WorkloadJudgement,
+    Abi, Certainty, Container, Filter, Finding, Judgement, LoadError, Loader, Verdict,
+    WorkloadJudgement,
 };
 use podfence_workload::{CapabilityMask, Placement};
 
@@ -53,7 +54,7 @@ struct RemedyKey {
     ground: GroundId,
     bounding: CapabilityMask,
     verdict: Verdict,
-    calls: Vec<(Box<str>, Arguments, Abi)>,
+    calls: Vec<(Box<str>, Arguments, Abi, Certainty)>,
     software: Vec<&'static str>,
 }
 
@@ -127,7 +128,12 @@ impl Nodes {
             bounding: container.bounding,
             verdict: judgement.verdict,
             calls: calls
-                .map(|call| (call.name.clone(), call.arguments.clone(), call.abi))
+                .map(|call| {
+                    let Finding {
+                        name, arguments, ..
+                    } = call;
+                    (name.clone(), arguments.clone(), call.abi, call.certainty)
+                })
                 .collect(),
             software: signatures.iter().map(|known| known.software).collect(),
         };

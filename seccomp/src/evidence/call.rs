@@ -48,15 +48,20 @@ pub struct Call {
 }
 
 /// A call that the filter answered on an enforcing node: the observer saw it return without having
-/// seen it enter the kernel. What its arguments were cannot be seen any more.
+/// seen it enter the kernel. The registers still hold its arguments then.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Denial {
     /// Its name.
     pub name: Box<str>,
+    /// What of its arguments counts.
+    pub arguments: Arguments,
     /// How it was called.
     pub abi: Abi,
     /// What it returned.
     pub errno: Errno,
+    /// Whether something else may have been what denied it: a filter of the program's own, a
+    /// debugger, or nothing at all, if the call was under way when the observer came.
+    pub ambiguous: bool,
 }
 
 /// What is known of a call's arguments: those that filters compare or that tell what the call is for,

@@ -18,6 +18,8 @@ pub(super) struct Case<'a> {
     unchanged: Vec<Finding>,
     /// Calls that were denied.
     denied: Vec<Finding>,
+    /// Calls that were denied, perhaps by something else. They name no cause.
+    ambiguous: Vec<Finding>,
     comparison: Comparison,
     pub(super) coverage: Coverage,
     gap: Option<Gap>,
@@ -37,12 +39,10 @@ impl<'a> Case<'a> {
             .filter_map(|(call, seen)| Finding::of_call(filter, call, seen))
             .partition(|(_, harmful)| *harmful);
         let plain = |found: Vec<(Finding, bool)>| found.into_iter().map(|(call, _)| call).collect();
-        let denied: Vec<_> = known
-            .denials
-            .iter()
-            .filter(counting)
+        let denials = known.denials.iter().filter(counting);
+        let (denied, ambiguous): (Vec<_>, Vec<_>) = denials
             .filter_map(|(denial, seen)| Finding::of_denial(filter, denial, seen))
-            .collect();
+            .partition(|found| found.certainty == Certainty::Denied);
         let health = || {
             let counting = known.health.iter().filter(|(_, span)| counts(**span));
             counting.map(|(health, span)| (health, *span))
@@ -74,6 +74,7 @@ impl<'a> Case<'a> {
             gap: coverage.gap(terms.minimum_observation),
             coverage,
             denied,
+            ambiguous,
         }
     }
 
@@ -110,12 +111,16 @@ impl<'a> Case<'a> {
         } else {
             self.denied.clone()
         };
+        let calls = calls.into_iter().chain(self.ambiguous.iter().cloned());
         Some(judgement.resting_on(calls, [Ground::Health]))
     }
 
     /// What the calls say, as long as no run under `RuntimeDefault` says more.
     pub(super) fn by_calls(&self) -> Judgement {
-        let lost = || self.harmful.iter().chain(&self.denied);
+        let lost = || {
+            let certain = self.harmful.iter().chain(&self.denied);
+            certain.chain(&self.ambiguous)
+        };
         if let Some(since) = lost().filter_map(first_seen).min() {
             let fatal = self.fatal();
             let (verdict, since) = match fatal.iter().map(|(since, _)| *since).min() {
@@ -155,7 +160,7 @@ impl<'a> Case<'a> {
     }
 
     /// Since when it is known that losing one of the calls is fatal, and from what; nothing where that
-    /// is not known.
+    /// is not known. Of an ambiguous denial it is not even known that the call is lost.
     fn fatal(&self) -> Vec<(Moment, Ground)> {
         let lost = || self.harmful.iter().chain(&self.denied);
         let elsewhere = self.fatal_elsewhere.iter().filter(|(_, calls)| {

@@ -14,6 +14,8 @@ pub enum Certainty {
     Denied,
     /// An unconfined program made it.
     Observed,
+    /// It was denied where `RuntimeDefault` denies it, and something else may have been what did.
+    Ambiguous,
     /// The software is known to make it; nobody saw it.
     Suspected,
 }
@@ -72,9 +74,13 @@ impl Finding {
     pub(super) fn of_denial(filter: &Filter, denial: &Denial, seen: &Sighting) -> Option<Self> {
         effect::is_denied_by(filter, denial).then(|| Self {
             name: denial.name.clone(),
-            arguments: Arguments::UNRECORDED,
+            arguments: denial.arguments.clone(),
             abi: denial.abi,
-            certainty: Certainty::Denied,
+            certainty: if denial.ambiguous {
+                Certainty::Ambiguous
+            } else {
+                Certainty::Denied
+            },
             answer: Answer::Errno(denial.errno),
             today: Outcome::Unrecorded,
             seen: Some(seen.clone()),

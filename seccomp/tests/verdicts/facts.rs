@@ -76,13 +76,39 @@ pub(crate) fn call(name: &str, first: u64, outcome: Outcome) -> Fact {
     seen_by(Source::Observer, name, Some(first), outcome)
 }
 
-pub(crate) fn denial(name: &str, errno: Errno) -> Fact {
-    let denial = Denial {
+fn denied_call(name: &str, errno: Errno) -> Denial {
+    Denial {
         name: name.into(),
+        arguments: Arguments::UNRECORDED,
         abi: Abi::X86_64,
         errno,
-    };
+        ambiguous: false,
+    }
+}
+
+fn denied(denial: Denial) -> Fact {
     fact(Observation::Denial(denial, Sighting::at(ago(2))))
+}
+
+pub(crate) fn denial(name: &str, errno: Errno) -> Fact {
+    denied(denied_call(name, errno))
+}
+
+/// A denial whose first argument was recorded.
+pub(crate) fn denial_of(name: &str, first: u64, errno: Errno) -> Fact {
+    denied(Denial {
+        arguments: Arguments::recorded([(0, first)]),
+        ..denied_call(name, errno)
+    })
+}
+
+/// A denial that something else may have made.
+pub(crate) fn ambiguous(name: &str, first: u64) -> Fact {
+    denied(Denial {
+        arguments: Arguments::recorded([(0, first)]),
+        ambiguous: true,
+        ..denied_call(name, Errno::EPERM)
+    })
 }
 
 pub(crate) fn stretch(from: u64, to: u64) -> Fact {

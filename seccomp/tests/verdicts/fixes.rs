@@ -7,8 +7,8 @@ use podfence_seccomp::{Errno, Filter, Judgement, Loader, RuleSet, Verdict};
 use podfence_workload::CapabilityMask;
 
 use super::facts::{
-    CONFINED, CRASHING, EPERM, NEWUSER, Question, UNCONFINED, call, container, denial, filter,
-    health, rules, signatures, start, stretch, well,
+    CONFINED, CRASHING, EPERM, NEWUSER, Question, UNCONFINED, ambiguous, call, container, denial,
+    filter, health, rules, signatures, start, stretch, well,
 };
 
 /// A level as far as the changes go that it forbids, now and planned.
@@ -107,6 +107,18 @@ fn fixes_come_least_privilege_first() {
             vec![unshare(), keyctl()],
             none,
             and_rest(&[]),
+        ),
+        (
+            "denied, perhaps by itself",
+            vec![ambiguous("unshare", NEWUSER)],
+            none,
+            and_rest(&["AddCapabilities"]),
+        ),
+        (
+            "what may have nothing to do with a failure mends none",
+            [&inferred[..], &[ambiguous("unshare", NEWUSER)]].concat(),
+            none,
+            vec!["Unconfined", "NodesWithoutSeccompDefault"],
         ),
         (
             "suspected",

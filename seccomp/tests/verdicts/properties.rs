@@ -10,8 +10,8 @@ use podfence_seccomp::evidence::{
 use podfence_seccomp::{Errno, Span, Terms, Verdict};
 
 use super::facts::{
-    CONFINED, ENOSYS, EPERM, NEWUSER, Question, Run, TEMPLATE, ago, call, denial, elsewhere,
-    filter, health, loss, now, ready, seen_by, start, stretch,
+    CONFINED, ENOSYS, EPERM, NEWUSER, Question, Run, TEMPLATE, ago, ambiguous, call, denial,
+    elsewhere, filter, health, loss, now, ready, seen_by, start, stretch,
 };
 
 const SETS: u64 = 600;
@@ -65,7 +65,7 @@ fn harmless(rng: &mut Rng) -> Fact {
 }
 
 fn harm(rng: &mut Rng, pod: &'static str) -> Fact {
-    match rng.u8(..7) {
+    match rng.u8(..8) {
         0 => call("unshare", NEWUSER, Outcome::Success),
         1 => call(
             "keyctl",
@@ -75,7 +75,8 @@ fn harm(rng: &mut Rng, pod: &'static str) -> Fact {
         2 => denial("unshare", Errno::EPERM),
         3 => loss(hours(rng)),
         4 => elsewhere(rng.choice(&[&["unshare"][..], &[]]).expect("two")),
-        5 => seen_by(Source::AuditLog, "socket", None, Outcome::Unrecorded),
+        5 => ambiguous("keyctl", 0),
+        6 => seen_by(Source::AuditLog, "socket", None, Outcome::Unrecorded),
         _ => health(Run {
             state: RunState::Ended,
             code: 1,

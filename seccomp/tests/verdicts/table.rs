@@ -9,8 +9,9 @@ use podfence_seccomp::{
 };
 
 use super::facts::{
-    CONFINED, CRASHING, ENOSYS, EPERM, NEWUSER, Question, Run, UNCONFINED, ago, call, denial,
-    elsewhere, filter, health, loss, ready, seen_by, signatures, start, stretch, well,
+    CONFINED, CRASHING, ENOSYS, EPERM, NEWUSER, Question, Run, UNCONFINED, ago, ambiguous, call,
+    denial, denial_of, elsewhere, filter, health, loss, ready, seen_by, signatures, start, stretch,
+    well,
 };
 use podfence_seccomp::evidence::Outcome::{Success, Unrecorded};
 
@@ -186,6 +187,95 @@ fn what_would_be_denied_counts_by_what_is_lost() {
         ),
     ];
     assert_verdicts(&Question::default(), rows);
+}
+
+#[test]
+fn the_arguments_of_a_denial_say_whose_it_is() {
+    let observed = |name, first| with(whole_day(), [denial_of(name, first, Errno::EPERM)]);
+    let rows = vec![
+        (
+            "its own filter's",
+            observed("clone", 0x003d_0f00),
+            Verdict::NoDenialSeen,
+        ),
+        ("the profile's", observed("clone", NEWUSER), Verdict::AtRisk),
+        (
+            "another family",
+            observed("socket", 2),
+            Verdict::NoDenialSeen,
+        ),
+        ("that family", observed("socket", 38), Verdict::AtRisk),
+    ];
+    assert_verdicts(&Question::default(), rows);
+}
+
+#[test]
+fn an_ambiguous_denial_is_a_risk_and_no_cause() {
+    let denied = || ambiguous("unshare", NEWUSER);
+    let bad = Run {
+        state: RunState::Ended,
+        ..CONFINED
+    };
+    let bubblewrap = signatures("", &["bwrap"]);
+    let rows = || {
+        vec![
+            ("alone", vec![denied()], Verdict::AtRisk),
+            (
+                "in spite of a day",
+                with(whole_day(), [denied()]),
+                Verdict::AtRisk,
+            ),
+            (
+                "what the profile lets through is its own filter's",
+                with(whole_day(), [ambiguous("clone", 0x003d_0f00)]),
+                Verdict::NoDenialSeen,
+            ),
+            (
+                "fatal elsewhere",
+                vec![denied(), elsewhere(&["unshare"])],
+                Verdict::AtRisk,
+            ),
+            (
+                "it runs well all the same",
+                vec![denied(), health(well(CONFINED))],
+                Verdict::Passing,
+            ),
+            (
+                "one bad run beside it is not enough",
+                vec![denied(), health(bad), health(well(UNCONFINED))],
+                Verdict::AtRisk,
+            ),
+            (
+                "a crash loop is",
+                with(failing(), [denied()]),
+                Verdict::Failing,
+            ),
+        ]
+    };
+    assert_verdicts(&Question::default(), rows());
+    // Nor does it make a known breakage fatal.
+    let suspecting = Question {
+        signatures: &bubblewrap,
+        ..Question::default()
+    };
+    assert_verdicts(&suspecting, rows());
+
+    let shown = |facts: Vec<Fact>| {
+        let got = Question::default().ask(&filter(), &facts);
+        (got.basis, named(&got))
+    };
+    let user = Some("CLONE_NEWUSER".to_owned());
+    let found = ("unshare".to_owned(), user.clone(), Certainty::Ambiguous);
+    let inferred = Some(Basis::Inferred);
+    assert_eq!(shown(vec![denied()]), (None, vec![found.clone()]));
+    let failing = shown(with(failing(), [denied()]));
+    assert_eq!(failing, (inferred, vec![found.clone()]));
+    let passing = shown(vec![denied(), health(well(CONFINED))]);
+    assert_eq!(passing, (inferred, vec![found]));
+    // The same call where nothing else can have denied it.
+    let certain = denial_of("unshare", NEWUSER, Errno::EPERM);
+    let found = ("unshare".to_owned(), user, Certainty::Denied);
+    assert_eq!(shown(vec![certain]), (None, vec![found]));
 }
 
 #[test]
