@@ -58,6 +58,10 @@ pub struct Node {
     pub uid: String,
     /// The runtime and its version, as in `containerd://2.3.7`; empty before the kubelet says it.
     pub runtime: String,
+    /// Its architecture, as Go names it.
+    pub architecture: String,
+    /// Its kernel's release.
+    pub kernel: String,
     /// Its first internal address.
     pub address: Option<String>,
     /// The kubelet's port.
@@ -248,6 +252,8 @@ struct WireStatus {
 #[serde(rename_all = "camelCase", default)]
 struct WireInfo {
     container_runtime_version: String,
+    architecture: String,
+    kernel_version: String,
 }
 
 #[derive(Deserialize)]
@@ -279,6 +285,8 @@ fn node(json: &str) -> Node {
     Node {
         uid: metadata.uid,
         runtime: status.node_info.container_runtime_version,
+        architecture: status.node_info.architecture,
+        kernel: status.node_info.kernel_version,
         address: internal.map(|address| address.address),
         // Absent is zero.
         port: Some(status.daemon_endpoints.kubelet_endpoint.port).filter(|port| *port != 0),
@@ -403,7 +411,11 @@ mod tests {
             (
                 "all",
                 json!({
-                    "nodeInfo": { "containerRuntimeVersion": "containerd://2.3.7" },
+                    "nodeInfo": {
+                        "containerRuntimeVersion": "containerd://2.3.7",
+                        "architecture": "amd64",
+                        "kernelVersion": "6.12.0-generic",
+                    },
                     "addresses": [
                         { "type": "Hostname", "address": "a" },
                         { "type": "InternalIP", "address": "10.0.0.1" },
@@ -414,6 +426,8 @@ mod tests {
                 Node {
                     uid: String::new(),
                     runtime: "containerd://2.3.7".to_owned(),
+                    architecture: "amd64".to_owned(),
+                    kernel: "6.12.0-generic".to_owned(),
                     address: Some("10.0.0.1".to_owned()),
                     port: Some(10250),
                 },

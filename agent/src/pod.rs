@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use podfence_seccomp::{Affected, EffectiveProfile, Node, Runtime};
-use podfence_workload::{DecodeError, Defaulting, Kind, Template, decode};
+use k8s_openapi::jiff::Timestamp;
+use podfence_seccomp::{Affected, EffectiveProfile, Moment, Node, Runtime};
+use podfence_workload::{DecodeError, Defaulting, Kind, OwnerReference, Template, decode};
 use serde::Deserialize;
 
 /// On a static pod's object, the uid that kubelet and runtime know the pod by.
@@ -20,10 +21,36 @@ pub struct Pod {
     pub name: Box<str>,
     /// Its uid, as the runtime knows it.
     pub uid: Box<str>,
+    /// The uid of its object.
+    pub object_uid: Box<str>,
+    /// What controls it.
+    pub controller: Option<Arc<OwnerReference>>,
+    /// Whether it is being deleted.
+    pub deleting: bool,
     /// What it asks for; none in an object without a specification.
     pub template: Option<Arc<Template>>,
     /// The containers that run.
     pub running: Vec<Running>,
+    /// Every run of a container that its status still names: of each the current or last one, and the
+    /// one before it.
+    pub runs: Vec<Run>,
+}
+
+/// A run of a container, from a start to an end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// The container's name.
+    pub container: Box<str>,
+    /// The id of this run, without the runtime's prefix.
+    pub id: Box<str>,
+    /// The image, as the runtime says it; empty where it does not.
+    pub image: Box<str>,
+    /// When it was started, as far as the kubelet says.
+    pub started: Option<Moment>,
+    /// Whether it goes on.
+    pub is_running: bool,
+    /// Whether it is ready.
+    pub ready: bool,
 }
 
 /// A container that runs.
@@ -89,13 +116,29 @@ struct ContainerStatus {
     name: String,
     #[serde(rename = "containerID", default)]
     container_id: String,
+    #[serde(rename = "imageID", default)]
+    image_id: String,
+    #[serde(default)]
+    ready: bool,
     #[serde(default)]
     state: State,
+    #[serde(default)]
+    last_state: State,
 }
 
 #[derive(Default, Deserialize)]
 struct State {
-    running: Option<serde::de::IgnoredAny>,
+    running: Option<Started>,
+    terminated: Option<Started>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Started {
+    /// Only of a run that has ended.
+    #[serde(rename = "containerID", default)]
+    container_id: String,
+    started_at: Option<String>,
 }
 
 impl Pod {
@@ -114,12 +157,23 @@ impl Pod {
             ephemeral,
         } = status;
         let all = init.into_iter().chain(regular).chain(ephemeral);
+        let runs: Vec<Run> = all.flat_map(|status| runs(&status)).collect();
+        let running = runs.iter().filter(|run| run.is_running);
         Ok(Self {
             namespace: object.meta.namespace,
             name: object.meta.name,
             uid: static_uid.unwrap_or(&metadata.uid).as_str().into(),
+            object_uid: metadata.uid.as_str().into(),
+            controller: object.meta.controller,
+            deleting: object.meta.deleting,
             template: object.template,
-            running: all.filter_map(running).collect(),
+            running: running
+                .map(|run| Running {
+                    container: run.container.clone(),
+                    id: run.id.clone(),
+                })
+                .collect(),
+            runs,
         })
     }
 
@@ -164,17 +218,42 @@ impl Pod {
     }
 }
 
-fn running(status: ContainerStatus) -> Option<Running> {
+/// The runs that a status names: first the one before, then the current or last one.
+fn runs(status: &ContainerStatus) -> impl Iterator<Item = Run> + use<> {
     let ContainerStatus {
         name,
         container_id,
+        image_id,
+        ready,
         state,
+        last_state,
     } = status;
-    let (_, id) = container_id.split_once("://")?;
-    state.running.map(|_| Running {
-        container: name.into(),
-        id: id.into(),
-    })
+    let run = |id: &str, of: Option<&Started>, is_running: bool| {
+        let (_, id) = id.split_once("://")?;
+        Some(Run {
+            container: name.as_str().into(),
+            id: id.into(),
+            image: image_id.as_str().into(),
+            started: of.and_then(|of| moment(of.started_at.as_deref()?)),
+            is_running,
+            ready: is_running && *ready,
+        })
+    };
+    let before = last_state.terminated.as_ref();
+    let before = before.and_then(|ended| run(&ended.container_id, Some(ended), false));
+    let of = state.running.as_ref().or(state.terminated.as_ref());
+    let current = run(container_id, of, state.running.is_some());
+    // One that waits to be started again is named by the id of its last run.
+    let is_new = |current: &Run| before.as_ref().is_none_or(|before| before.id != current.id);
+    let current = current.filter(is_new);
+    before.into_iter().chain(current)
+}
+
+/// The moment of a time; none where it is not one.
+fn moment(text: &str) -> Option<Moment> {
+    let time: Timestamp = text.parse().ok()?;
+    let seconds = u64::try_from(time.as_second()).ok()?;
+    Some(Moment::from_unix_seconds(seconds))
 }
 
 #[cfg(test)]
@@ -232,6 +311,64 @@ mod tests {
             .map(|running| (&*running.container, &*running.id))
             .collect();
         assert_eq!(running, [("sidecar", "2"), ("main", "3"), ("debug", "4")]);
+    }
+
+    #[test]
+    fn every_run_is_listed_that_its_status_names() {
+        let ended = |id: &str| {
+            let id = format!("containerd://{id}");
+            json!({ "terminated": { "containerID": id, "startedAt": "2026-11-01T00:00:00Z" } })
+        };
+        let running = json!({ "running": { "startedAt": "2026-11-01T00:00:07Z" } });
+        let status = |id: &str, state: &Value, last: &Value| {
+            json!({
+                "name": "main", "containerID": format!("containerd://{id}"), "ready": true,
+                "imageID": "x@sha256:00", "state": state, "lastState": last,
+            })
+        };
+        let start = 1_793_491_200;
+        for (name, status, want) in [
+            ("nothing", json!({ "name": "main" }), vec![]),
+            (
+                "its first run",
+                status("1", &running, &json!({})),
+                vec![("1", Some(start + 7), true)],
+            ),
+            (
+                "its second",
+                status("2", &running, &ended("1")),
+                vec![("1", Some(start), false), ("2", Some(start + 7), true)],
+            ),
+            (
+                "between two",
+                status("1", &json!({ "waiting": {} }), &ended("1")),
+                vec![("1", Some(start), false)],
+            ),
+            (
+                "for good",
+                status("1", &ended("1"), &json!({})),
+                vec![("1", Some(start), false)],
+            ),
+            (
+                "at a time that is none",
+                status(
+                    "1",
+                    &json!({ "running": { "startedAt": "now" } }),
+                    &json!({}),
+                ),
+                vec![("1", None, true)],
+            ),
+        ] {
+            let spec = json!({ "containers": [{ "name": "main" }] });
+            let statuses = json!({ "containerStatuses": [status] });
+            let pod = pod(&spec, &statuses, &json!({}));
+            let runs = pod.runs.iter().map(|run| {
+                let started = run.started.map(podfence_seccomp::Moment::unix_seconds);
+                assert_eq!(run.ready, run.is_running, "{name}");
+                (&*run.id, started, run.is_running)
+            });
+            assert_eq!(runs.collect::<Vec<_>>(), want, "{name}");
+        }
     }
 
     #[test]

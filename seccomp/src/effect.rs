@@ -95,6 +95,43 @@ pub(crate) fn is_denied_by(filter: &Filter, denial: &Denial) -> bool {
     }
 }
 
+/// What a call that was seen says about a profile, for whoever decides what of it to keep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bearing {
+    /// Nothing: the profile lets it through, or something else denied it.
+    None,
+    /// The profile denies it, or did.
+    Denied,
+    /// That depends on arguments which nobody recorded.
+    Undecided,
+}
+
+impl Call {
+    /// What it says about a profile.
+    #[must_use]
+    pub fn bearing(&self, filter: &Filter) -> Bearing {
+        match of_call(filter, self).1 {
+            Effect::Allowed => Bearing::None,
+            Effect::Unchanged(_) | Effect::Harmful(_) => Bearing::Denied,
+            Effect::Undecided => Bearing::Undecided,
+        }
+    }
+}
+
+impl Denial {
+    /// What it says about a profile.
+    #[must_use]
+    pub fn bearing(&self, filter: &Filter) -> Bearing {
+        if !is_denied_by(filter, self) {
+            return Bearing::None;
+        }
+        match answer(filter, self.abi, &self.name, &self.arguments) {
+            Some(_) => Bearing::Denied,
+            None => Bearing::Undecided,
+        }
+    }
+}
+
 /// What the profile answers to a call with these arguments; none where it lets it through, or where
 /// the call does not exist or its arguments do not decide.
 pub(crate) fn answer(
@@ -179,7 +216,7 @@ fn is_momentary(errno: Errno) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Effect, is_denied_by, of_call};
+    use super::{Answer, Bearing, Effect, is_denied_by, of_call};
     use crate::evidence::{Arguments, Call, Denial, Outcome, Source};
     use crate::{Abi, Architecture, Container, Errno, Filter, Loader, Profile, Runtime};
 
@@ -351,6 +388,14 @@ mod tests {
             };
             let denied = is_denied_by(&filter, &denial);
             assert_eq!(denied, want, "{name} {first:?} {errno}");
+            // What was not recorded, and a rule asks for, is not certain.
+            let asks = matches!(name, "clone" | "socket") && first.is_none();
+            let bearing = match denied {
+                false => Bearing::None,
+                true if asks => Bearing::Undecided,
+                true => Bearing::Denied,
+            };
+            assert_eq!(denial.bearing(&filter), bearing, "{name} {first:?}");
         }
     }
 }

@@ -18,7 +18,7 @@ pub use call::{Arguments, Call, Denial, Example, Magnitude, Outcome, Phase, Sigh
 pub use coverage::{Coverage, Gap, Start};
 pub(crate) use health::{CRASH_LOOP, Fared};
 pub use health::{Confinement, FailedElsewhere, Health, RunState};
-pub use key::Key;
+pub use key::{Key, image_digest};
 
 /// One fact, and what it is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]

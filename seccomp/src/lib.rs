@@ -41,7 +41,7 @@ pub use capabilities::{Capabilities, RefusedCapability};
 pub use classes::{ArgumentClass, Classes, TooManyClasses, Values};
 pub use compare::{Difference, differences};
 pub use edit::{Edit, EditError, InvalidEdit, edited};
-pub use effect::Answer;
+pub use effect::{Answer, Bearing};
 pub use effective::{EffectiveProfile, Node, Switch, UnknownProfile};
 pub use explain::{ExplainError, Explanation, Fate, Judge, explain};
 pub use filter::{

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use podfence_seccomp::evidence::{Confinement, Evidence, Fact, FailedElsewhere, Key, Observation};
+use podfence_seccomp::evidence::{
+    Confinement, Evidence, Fact, FailedElsewhere, Key, Observation, image_digest,
+};
 use podfence_seccomp::{
     Affected, Capabilities, Certainty, Container as Held, Judgement, Node as On, Span, Subject,
     UnknownProfile, Verdict, WorkloadJudgement, judge,
@@ -15,7 +17,7 @@ use super::health::{self, Memory, Place};
 use super::node::Ground;
 use super::nodes::{GroundId, Landing, Nodes};
 use super::template::{
-    containers, digest, files, fingerprint, image_hash, judge_nowhere, signatures, version_id,
+    containers, files, fingerprint, image_hash, judge_nowhere, signatures, version_id,
 };
 
 /// A template of a workload as its pods have it.
@@ -292,7 +294,7 @@ impl Bench<'_, '_> {
         let runs = statuses.flat_map(|status| &status.runs);
         let run: BTreeSet<Box<str>> = runs
             .filter(|run| run.container == container.name && !run.image.is_empty())
-            .map(|run| digest(&run.image).into())
+            .map(|run| image_digest(&run.image).into())
             .collect();
         if !run.is_empty() {
             return run;
@@ -336,7 +338,7 @@ impl Bench<'_, '_> {
             handler: None,
         };
         let held = held(template, container, ground)?;
-        let key = Key::of(digest(image), held, &ground.profile.rules);
+        let key = Key::of(image_digest(image), held, &ground.profile.rules);
         Some((key, held, Affected::of(template, container, on)))
     }
 

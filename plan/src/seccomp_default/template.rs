@@ -37,11 +37,6 @@ pub(super) fn judge_nowhere(template: &Template, landing: &Landing) -> Vec<(Box<
         .collect()
 }
 
-/// The digest in what a runtime says of an image: `docker.io/library/nginx@sha256:…`.
-pub(super) fn digest(image: &str) -> &str {
-    image.rsplit_once('@').map_or(image, |(_, digest)| digest)
-}
-
 /// An image's digest in eight bytes.
 pub(super) fn image_hash(digest: &str) -> u64 {
     let mut hasher = DefaultHasher::new();

@@ -22,6 +22,12 @@ pub struct Key {
     pub kernel: Option<KernelVersion>,
 }
 
+/// The digest in what a runtime says of an image: `docker.io/library/nginx@sha256:…`.
+#[must_use]
+pub fn image_digest(image: &str) -> &str {
+    image.rsplit_once('@').map_or(image, |(_, digest)| digest)
+}
+
 impl Key {
     /// The key of an image in a container under a profile.
     ///
