@@ -13,5 +13,7 @@ pub mod groups;
 pub mod judged;
 pub mod kernel;
 mod layout;
+pub mod ledger;
 pub mod sight;
 pub mod tables;
+mod watched;
