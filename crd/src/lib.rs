@@ -47,7 +47,7 @@ pub use node_report::{
 pub use policy_profile::{
     Assessment, PodSecurity, PolicyProfile, PolicyProfileSpec, PolicyProfileStatus, SeccompDefault,
 };
-pub use record::{Dropped, Malformed};
+pub use record::{Dropped, Malformed, Step as RecordStep};
 pub use rollout::{Loosening, Rollout, Strategy, WhileViolating};
 pub use schema::custom_resource_definitions;
 pub use seccomp_status::{MAX_WORKLOAD_CALLS, MAX_WORKLOAD_NODES, SeccompCall, SeccompWorkload};

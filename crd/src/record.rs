@@ -8,6 +8,7 @@
 mod limits;
 mod name;
 mod read;
+mod step;
 mod write;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::syscall_record::{RecordEntry, RecordedCall, RecordedDenial, SyscallRe
 
 pub use limits::Dropped;
 pub use read::Malformed;
+pub use step::Step;
 
 impl SyscallRecordSpec {
     /// What is known of each container, by its name, and what could not be read.

@@ -7,6 +7,7 @@
 //! writes it. [`task`] does one after the other.
 
 pub mod assumption;
+pub mod book;
 pub mod clock;
 pub mod context;
 pub mod groups;
@@ -14,6 +15,9 @@ pub mod judged;
 pub mod kernel;
 mod layout;
 pub mod ledger;
+pub mod owner;
+pub mod publish;
+pub mod schedule;
 pub mod sight;
 pub mod tables;
 mod watched;

@@ -10,7 +10,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::Client;
 use kube::api::{Api, ListParams, PostParams};
 use kube::core::{ApiResource, DynamicObject, GroupVersionKind};
-use podfence_crd::{Dropped, SyscallRecord};
+use podfence_crd::{Dropped, RecordStep, SyscallRecord};
 use podfence_seccomp::evidence::Fact;
 use podfence_seccomp::{Architecture, Capabilities, KernelVersion, Profile, RefusedCapability};
 use podfence_workload::{CapabilityMask, Defaulting, Kind, Object};
@@ -296,22 +296,26 @@ pub(crate) fn add(
                 records.get_opt(&name),
             )
             .await?;
-            let exists = found.is_some();
-            let mut record = found.unwrap_or_else(|| empty.clone());
-            let before = record.spec.clone();
-            let dropped = record.spec.add(&target.container, facts.iter().cloned());
-            if exists && record.spec == before {
-                return Ok((format!("syscallrecord/{name} unchanged\n"), dropped));
-            }
-            let (doing, done, written) = if exists {
+            let facts = facts.iter().cloned();
+            let (step, dropped) = SyscallRecord::step(
+                found,
+                || empty.clone(),
+                |record| record.add(&target.container, facts),
+            );
+            let parameters = PostParams::default();
+            let (doing, done, written) = match step {
+                RecordStep::Leave => {
+                    return Ok((format!("syscallrecord/{name} unchanged\n"), dropped));
+                }
                 // It carries the version that was read, and is refused if another came in between.
-                let written = records
-                    .replace(&name, &PostParams::default(), &record)
-                    .await;
-                ("update", "updated", written)
-            } else {
-                let written = records.create(&PostParams::default(), &record).await;
-                ("create", "created", written)
+                RecordStep::Replace(record) => {
+                    let written = records.replace(&name, &parameters, &record).await;
+                    ("update", "updated", written)
+                }
+                RecordStep::Create(record) => {
+                    let written = records.create(&parameters, &record).await;
+                    ("create", "created", written)
+                }
             };
             match written {
                 Ok(_) => return Ok((format!("syscallrecord/{name} {done}\n"), dropped)),
