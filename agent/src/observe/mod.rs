@@ -4,10 +4,12 @@
 //! it: whose call it was ([`groups`], [`context`]), what it says about the container's
 //! `RuntimeDefault` ([`judged`]), and since when nothing can have escaped ([`watched`]). A [`book`]
 //! keeps the notes of each workload, the [`schedule`] says when a book is written, and [`publish`]
-//! writes it. [`task`] does one after the other.
+//! writes it. [`books`] holds all of them, [`owner`] finds the workload, and [`task`] does one after the
+//! other.
 
 pub mod assumption;
 pub mod book;
+pub mod books;
 pub mod clock;
 pub mod context;
 pub mod groups;
@@ -20,4 +22,5 @@ pub mod publish;
 pub mod schedule;
 pub mod sight;
 pub mod tables;
+pub mod task;
 mod watched;

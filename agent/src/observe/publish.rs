@@ -47,7 +47,7 @@ pub enum PublishError {
         message: String,
     },
     /// The cluster does not know such objects.
-    #[error("failed to create syscallrecord {0:?}: the cluster has no such kind")]
+    #[error("failed to write syscallrecord {0:?}: the cluster has no such kind")]
     Absent(String),
     /// Its namespace goes, and the record with it.
     #[error("failed to create syscallrecord {0:?}: its namespace is being deleted")]

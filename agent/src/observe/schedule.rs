@@ -108,6 +108,7 @@ impl<K: Ord + Clone> Schedule<K> {
     }
 
     /// Everything that is unwritten, the most urgent first, regardless of when it is due.
+    #[must_use]
     pub fn rest(&self) -> Vec<K> {
         let unwritten = self
             .turns

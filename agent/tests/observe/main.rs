@@ -4,5 +4,9 @@
 // they call.
 #![allow(clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod api;
+mod book;
 mod ledger;
+mod publish;
+mod task;
 mod world;
