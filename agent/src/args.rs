@@ -92,6 +92,10 @@ pub struct Functions {
     /// List the seccomp profiles that workloads can choose by Localhost
     #[arg(long)]
     pub seccomp_profiles: bool,
+
+    /// Observe the system calls of containers
+    #[arg(long)]
+    pub system_calls: bool,
 }
 
 impl Functions {
@@ -99,7 +103,7 @@ impl Functions {
     #[must_use]
     pub const fn need_pods(self) -> bool {
         // The kubelet's setting shows in containers where the kubelet does not answer.
-        self.kubelet || self.runtime || self.containers
+        self.kubelet || self.runtime || self.containers || self.system_calls
     }
 
     fn any(self) -> bool {
@@ -194,7 +198,7 @@ pub enum ArgsError {
     /// An agent that looks at nothing has nothing to do.
     #[error(
         "nothing to look at: give at least one of --kubelet, --runtime, --containers, --kernel, \
-         --apparmor and --seccomp-profiles"
+         --apparmor, --seccomp-profiles and --system-calls"
     )]
     NoFunction,
 }
@@ -295,6 +299,7 @@ mod tests {
             ("--kernel", Functions { kernel: true, ..off }, false),
             ("--apparmor", Functions { apparmor: true, ..off }, false),
             ("--seccomp-profiles", Functions { seccomp_profiles: true, ..off }, false),
+            ("--system-calls", Functions { system_calls: true, ..off }, true),
         ];
         for (flag, want, pods) in flags {
             let config = resolve(&["--node-name=a", flag]).expect(flag);

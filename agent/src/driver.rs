@@ -13,6 +13,7 @@ use crate::cluster::{Cluster, News, Node, Source};
 use crate::kubelet::{Answers, Known};
 use crate::look::kubelet;
 use crate::looker::{Looker, Question};
+use crate::observe::link::Link;
 use crate::report::specification;
 use crate::server::Vitals;
 use crate::watch::Report;
@@ -52,6 +53,8 @@ pub struct Driver {
     asked: Option<Instant>,
     /// The profile of the runtime that the Node said last.
     profile: Option<(String, Option<Arc<Profile>>)>,
+    /// The observer of system calls, if one runs beside this loop.
+    observer: Option<Link>,
 }
 
 impl Driver {
@@ -63,6 +66,7 @@ impl Driver {
         looker: Looker,
         writer: Writer,
         vitals: watch::Sender<Vitals>,
+        observer: Option<Link>,
     ) -> Self {
         Self {
             functions,
@@ -74,6 +78,7 @@ impl Driver {
             answers: Answers::default(),
             asked: None,
             profile: None,
+            observer,
         }
     }
 
@@ -101,6 +106,7 @@ impl Driver {
                         tracing::warn!(?source, error = failure.message, "could not watch");
                     }
                     self.cluster.take(source, news, now);
+                    self.tell_observer();
                     due = due.min(now + SETTLE);
                 }
                 () = sleep_until(due) => {
@@ -136,17 +142,23 @@ impl Driver {
             // Without a right to ask the kubelet, containers show its setting.
             containers: self.functions.runtime
                 || self.functions.containers
+                || self.functions.system_calls
                 || (self.functions.kubelet && matches!(known, Known::Problem(_))),
         };
         let Some(mut looker) = self.looker.take() else {
             return Ok(Some("a look that did not come to its end".to_owned()));
         };
-        let (looker, mut sight) = spawn_blocking(move || {
+        let (looker, mut sight, told) = spawn_blocking(move || {
             let sight = looker.look(&question);
-            (looker, sight)
+            let told = looker.told();
+            (looker, sight, told)
         })
         .await?;
         self.looker = Some(looker);
+        if let Some(observer) = &self.observer {
+            observer.tell_containers(told);
+            sight.system_calls = observer.said();
+        }
         if self.functions.need_pods() {
             let problem = self.cluster.pods_problem(now);
             sight.containers_problem = problem.or(sight.containers_problem);
@@ -161,6 +173,19 @@ impl Driver {
                 Some(error.to_string())
             }
         })
+    }
+
+    /// The observer needs to know at once which containers there are.
+    fn tell_observer(&mut self) {
+        if self.observer.is_none() {
+            return;
+        }
+        let node = self.cluster.node().cloned();
+        let profile = node.as_ref().and_then(|node| self.profile_of(node));
+        let pods = self.cluster.has(Source::Pods).then(|| self.cluster.pods());
+        if let Some(observer) = &self.observer {
+            observer.tell_cluster(node, profile, pods);
+        }
     }
 
     /// What the report waits for, and why it does.

@@ -13,6 +13,7 @@ use crate::inspect::{Given, Inspected, inspect};
 use crate::look::bundles::{self, Bundles};
 use crate::look::profiles::Profiles;
 use crate::look::{apparmor, kernel};
+use crate::observe::context::Told;
 use crate::oci::{self, RulesDigest};
 use crate::pod::Pod;
 use crate::problem::{Problem, Subject};
@@ -60,6 +61,15 @@ impl Looker {
             compared: HashMap::new(),
             unseen: HashMap::new(),
         }
+    }
+
+    /// What the runtime was told about its containers, by id, as it was read at the last look.
+    #[must_use]
+    pub fn told(&self) -> HashMap<Box<str>, Told> {
+        let bundles = self.bundles.all().into_iter();
+        bundles
+            .map(|(id, bundle)| (id.into(), Told::of(bundle)))
+            .collect()
     }
 
     /// Looks.

@@ -14,6 +14,7 @@ pub enum Subject {
     Kubelet,
     Runtime,
     SeccompProfiles,
+    SystemCalls,
 }
 
 impl Subject {
@@ -27,6 +28,7 @@ impl Subject {
             Self::Kubelet => "Kubelet",
             Self::Runtime => "Runtime",
             Self::SeccompProfiles => "SeccompProfiles",
+            Self::SystemCalls => "SystemCalls",
         }
     }
 }

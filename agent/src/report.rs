@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{
     AppArmorFacts, KernelFacts, KubeletFacts, NodeReportSpec, ProfileFiles, Setting, SettingSource,
+    SystemCallFacts,
 };
-use podfence_seccomp::Profile;
+use podfence_seccomp::{Moment, Profile};
 
 use crate::args::Functions;
 use crate::cluster::Node;
@@ -13,6 +16,7 @@ use crate::deviation::deviations;
 use crate::in_force::{self, Compared};
 use crate::inspect::Inspected;
 use crate::kubelet::Known;
+use crate::observe::task::Said;
 use crate::problem::{Problem, Subject, bounded};
 use crate::setting::shown_by;
 
@@ -31,6 +35,8 @@ pub struct Sight {
     pub compared: BTreeSet<Compared>,
     /// Why containers could not be seen, if so.
     pub containers_problem: Option<String>,
+    /// What the observer of system calls says.
+    pub system_calls: Said,
     /// What else could not be seen.
     pub problems: Vec<Problem>,
 }
@@ -51,8 +57,11 @@ pub fn specification(
         containers,
         compared,
         containers_problem,
+        system_calls,
         mut problems,
     } = sight;
+    let Said { since, problem } = system_calls;
+    problems.extend(problem.map(|why| Problem::new(Subject::SystemCalls, why)));
     if let Some(why) = containers_problem {
         // Each function that needs them says it, for each may be the only one.
         let subjects = [
@@ -88,9 +97,15 @@ pub fn specification(
         kernel,
         app_armor,
         seccomp_profiles: profiles,
+        system_calls: since.and_then(time).map(|since| SystemCallFacts { since }),
         deviations,
         problems: bounded(problems),
     }
+}
+
+fn time(moment: Moment) -> Option<Time> {
+    let seconds = i64::try_from(moment.unix_seconds()).ok()?;
+    Timestamp::from_second(seconds).ok().map(Time)
 }
 
 /// The kubelet's setting: its own answer, else what the newest container shows.
@@ -122,6 +137,8 @@ fn setting(
 mod tests {
     use std::time::SystemTime;
 
+    use podfence_seccomp::Moment;
+
     use podfence_crd::{Deviation, NodeReportSpec, ProfileInForce, Setting, SettingSource};
 
     use super::{Sight, specification};
@@ -129,6 +146,7 @@ mod tests {
     use crate::cluster::Node;
     use crate::inspect::Inspected;
     use crate::kubelet::Known;
+    use crate::observe::task::Said;
     use crate::setting::Witness;
 
     const ALL: Functions = Functions {
@@ -138,6 +156,7 @@ mod tests {
         kernel: true,
         apparmor: true,
         seccomp_profiles: true,
+        system_calls: true,
     };
 
     fn reported(functions: Functions, kubelet: &Known, sight: Sight) -> NodeReportSpec {
@@ -185,6 +204,29 @@ mod tests {
         let runtime = on.runtime.expect("looked at");
         assert_eq!(runtime.profile, ProfileInForce::Unknown);
         assert_eq!(on.kubelet.expect("asked").seccomp_default, Setting::Unknown);
+    }
+
+    #[test]
+    fn what_the_observer_says_is_told() {
+        let since = Moment::from_unix_seconds(1_800_000_000);
+        let said = |since, problem: Option<&str>| {
+            let problem = problem.map(str::to_owned);
+            let sight = Sight {
+                system_calls: Said { since, problem },
+                ..Sight::default()
+            };
+            let spec = reported(ALL, &Known::Setting(true), sight);
+            let problems = spec.problems.into_iter();
+            let problems =
+                problems.map(|problem| format!("{}: {}", problem.subject, problem.message));
+            let since = spec.system_calls.map(|facts| facts.since.0.as_second());
+            (since, problems.collect::<Vec<_>>())
+        };
+        assert_eq!(said(None, None), (None, vec![]));
+        let observing = said(Some(since), None);
+        assert_eq!(observing, (Some(1_800_000_000), vec![]));
+        let (_, problems) = said(Some(since), Some("no"));
+        assert_eq!(problems, ["SystemCalls: no"]);
     }
 
     #[test]

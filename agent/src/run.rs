@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kube::Client;
+use podfence_seccomp::Moment;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -10,6 +11,7 @@ use crate::args::{Config, REQUEST_TIMEOUT};
 use crate::cluster::Source;
 use crate::driver::{Driver, End};
 use crate::looker::Looker;
+use crate::observe::link::{self, NO_EYES, NoEyes, Observing};
 use crate::server::{self, Vitals};
 use crate::watch::{NEWS, spawn};
 use crate::write::Writer;
@@ -66,9 +68,25 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     drop(reports);
 
     let looker = Looker::new(config.functions, config.places);
-    let writer = Writer::new(client, node);
-    let driver = Driver::new(config.functions, config.kubelet, looker, writer, vitals);
-    match driver.run(reports_in, shutdown).await? {
+    let writer = Writer::new(client.clone(), node);
+    let observing = config.functions.system_calls.then(|| {
+        let eyes: Result<(NoEyes, Moment), String> = Err(NO_EYES.to_owned());
+        link::start(eyes, client, node)
+    });
+    let link = observing.as_ref().map(Observing::link);
+    let driver = Driver::new(
+        config.functions,
+        config.kubelet,
+        looker,
+        writer,
+        vitals,
+        link,
+    );
+    let end = driver.run(reports_in, shutdown).await;
+    if let Some(observing) = observing {
+        observing.end().await;
+    }
+    match end? {
         End::Shutdown => {
             tracing::info!("asked to end");
             Ok(())

@@ -48,6 +48,7 @@ fn every_function_is_on_and_probes_reach_it() {
         kernel: true,
         apparmor: true,
         seccomp_profiles: true,
+        system_calls: false,
     };
     assert_eq!(config.functions, all);
     assert!(config.health_address.ip().is_unspecified());

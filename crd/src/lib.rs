@@ -42,7 +42,8 @@ pub use namespace_policy_status::{
 pub use node_report::{
     AgentProblem, AppArmorFacts, Deviation, KernelFacts, KubeletFacts, MAX_DEVIATIONS,
     MAX_PROFILE_FILES, MAX_REPORT_WORKLOADS, NodeReport, NodeReportSpec, NodeReportStatus,
-    ProfileFile, ProfileFiles, ProfileInForce, RuntimeFacts, Setting, SettingSource, VerdictCounts,
+    ProfileFile, ProfileFiles, ProfileInForce, RuntimeFacts, Setting, SettingSource,
+    SystemCallFacts, VerdictCounts,
 };
 pub use policy_profile::{
     Assessment, PodSecurity, PolicyProfile, PolicyProfileSpec, PolicyProfileStatus, SeccompDefault,

@@ -1,7 +1,7 @@
 //! The kind NodeReport: what only the node knows, and whether it could be switched to
 //! SeccompDefault. No I/O.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,6 +125,10 @@ pub struct NodeReportSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seccomp_profiles: Option<ProfileFiles>,
 
+    /// The observer of system calls. Absent where the agent does not observe them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system_calls: Option<SystemCallFacts>,
+
     /// Running containers without a profile of their own that run under something else than the
     /// kubelet's seccompDefault says: they are older than its last change. Sorted by namespace, pod
     /// and container.
@@ -232,6 +236,14 @@ pub struct KernelFacts {
         extend("x-kubernetes-list-type" = "set")
     )]
     pub seccomp_actions: Vec<String>,
+}
+
+/// The observer of system calls.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SystemCallFacts {
+    /// Since when it observes without interruption.
+    pub since: Time,
 }
 
 /// AppArmor on the node.

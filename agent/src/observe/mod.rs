@@ -17,6 +17,7 @@ pub mod judged;
 pub mod kernel;
 mod layout;
 pub mod ledger;
+pub mod link;
 pub mod owner;
 pub mod publish;
 pub mod schedule;

@@ -79,7 +79,7 @@ fn nobody_hears_again_of_what_does_not_count() {
     })));
     for pod in pods {
         let seen = sight(&[space(1, '1', Some((3, 0)))], &[unshare(1, Fate::Success)]);
-        let taken = Shown::new(&[]).take(4, seen, &[pod.clone()]);
+        let taken = Shown::new(&[]).take(4, seen, std::slice::from_ref(&pod));
         assert_eq!(taken.ignored, [SpaceId(1)], "{pod}");
         assert_eq!(words(&taken.notes), [""; 0], "{pod}");
     }
@@ -106,7 +106,11 @@ fn a_container_is_watched_from_its_start_and_its_calls_are_noted() {
         call(9, "keyctl", Some(1), Fate::Success),
     ];
     let mut status = running('1', 4);
-    let got = shown.words(5, sight(&[main.clone()], &calls), &[pod("a", &status)]);
+    let got = shown.words(
+        5,
+        sight(std::slice::from_ref(&main), &calls),
+        &[pod("a", &status)],
+    );
     let want = [
         "call keyctl {Start}",
         "call unshare {Start}",
@@ -115,7 +119,7 @@ fn a_container_is_watched_from_its_start_and_its_calls_are_noted() {
     ];
     assert_eq!(got, want);
     status["ready"] = json!(true);
-    let again = sight(&[main.clone()], &[unshare(1, Fate::Success)]);
+    let again = sight(std::slice::from_ref(&main), &[unshare(1, Fate::Success)]);
     let got = shown.words(6, again.clone(), &[pod("a", &status)]);
     assert_eq!(got, ["call unshare {Steady}", "watched 5..6"]);
     let mut deleted = pod("a", &status);
@@ -195,8 +199,8 @@ fn what_is_never_named_is_a_loss_if_it_did_anything() {
         ("it names no pod", space(1, '9', Some((3, 0))), &calls, 2),
     ] {
         let mut shown = Shown::new(&[]);
-        shown.take(4, sight(&[space.clone()], calls), &pods);
-        shown.take(63, sight(&[space.clone()], &[]), &pods);
+        shown.take(4, sight(std::slice::from_ref(&space), calls), &pods);
+        shown.take(63, sight(std::slice::from_ref(&space), &[]), &pods);
         let taken = shown.take(64, sight(&[space], &[]), &pods);
         assert_eq!(taken.ignored, [SpaceId(1)], "{name}");
         let words = words(&taken.notes);
