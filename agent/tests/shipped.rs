@@ -39,7 +39,7 @@ fn config() -> Config {
 }
 
 #[test]
-fn every_function_is_on_and_probes_reach_it() {
+fn every_function_but_the_observer_is_on_and_probes_reach_it() {
     let config = config();
     let all = Functions {
         kubelet: true,
@@ -111,6 +111,95 @@ fn it_is_as_restricted_as_what_it_reads_allows() {
         json!([{ "operator": "Exists" }]),
         "every node"
     );
+}
+
+/// The observer's patches, as operations on the DaemonSet.
+fn observer() -> Vec<Value> {
+    let patch = shipped("../agent-observer/kustomization.yaml")["patches"][0]["patch"].clone();
+    let operations: Value = serde_saphyr::from_str(patch.as_str().expect("a patch")).expect("YAML");
+    operations.as_array().expect("operations").clone()
+}
+
+#[test]
+fn the_observer_adds_its_flag_its_capabilities_and_its_rights() {
+    let operation = |path: &str| {
+        let path = format!("/spec/template/spec/containers/0/{path}");
+        let operations = observer();
+        let mut found = operations.iter().filter(|it| it["path"] == *path);
+        let (found, more) = (found.next().cloned(), found.next().is_some());
+        assert!(!more, "{path} once");
+        found.expect("an operation")["value"].clone()
+    };
+    let flag = operation("args/-");
+    let flag = flag.as_str().expect("a flag");
+    let args = ["podfence-agent", "--node-name=a", flag];
+    let args = Args::try_parse_from(args).expect("a known flag");
+    let functions = args.resolve().expect("enough alone").functions;
+    assert!(functions.system_calls && functions.need_pods());
+    // No more than it takes to load programs and to attach them; nothing else becomes wider.
+    let added = operation("securityContext/capabilities/add");
+    assert_eq!(added, json!(["BPF", "PERFMON"]));
+    operation("resources/requests/memory");
+    operation("resources/limits/memory");
+    assert_eq!(observer().len(), 4);
+    let resources = shipped("../agent-observer/kustomization.yaml")["resources"].clone();
+    assert_eq!(
+        resources,
+        json!(["../agent", "role.yaml", "role_binding.yaml"])
+    );
+
+    let rules = shipped("../agent-observer/role.yaml")["rules"].clone();
+    let rules = rules.as_array().expect("rules").iter();
+    let rules = rules.map(|rule| (rule["resources"].clone(), rule["verbs"].clone()));
+    let wanted = [
+        (
+            json!(["syscallrecords"]),
+            json!(["get", "create", "update"]),
+        ),
+        (json!(["replicasets"]), json!(["get"])),
+        (json!(["jobs"]), json!(["get"])),
+    ];
+    assert_eq!(rules.collect::<Vec<_>>(), wanted);
+    let binding = shipped("../agent-observer/role_binding.yaml");
+    let role = shipped("../agent-observer/role.yaml");
+    assert_eq!(binding["roleRef"]["name"], role["metadata"]["name"]);
+    let own = shipped("role_binding.yaml");
+    assert_eq!(binding["subjects"], own["subjects"]);
+}
+
+#[test]
+fn what_it_writes_at_the_end_fits_into_its_grace() {
+    // The observer takes three seconds at most.
+    let grace = pod()["spec"]["terminationGracePeriodSeconds"].as_u64();
+    assert!(grace.is_some_and(|seconds| seconds > 3), "{grace:?}");
+    assert_eq!(pod()["spec"]["priorityClassName"], "system-node-critical");
+}
+
+#[test]
+fn policies_confine_the_account_by_its_name() {
+    let account = shipped("service_account.yaml")["metadata"]["name"].clone();
+    let account = account.as_str().expect("a name");
+    let listed = shipped("kustomization.yaml")["resources"].clone();
+    for (file, resource) in [
+        ("confine_agent.yaml", "nodereports"),
+        ("confine_agent_records.yaml", "syscallrecords"),
+    ] {
+        assert!(listed.as_array().expect("a list").contains(&json!(file)));
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../config/agent");
+        let text = fs::read_to_string(path.join(file)).expect("a readable file");
+        let policies: Vec<Value> = serde_saphyr::from_multiple(&text).expect("YAML");
+        let [policy, binding] = &policies[..] else {
+            panic!("{file}: a policy and its binding");
+        };
+        assert_eq!(binding["spec"]["policyName"], policy["metadata"]["name"]);
+        assert_eq!(policy["spec"]["failurePolicy"], "Fail");
+        let rule = &policy["spec"]["matchConstraints"]["resourceRules"][0];
+        assert_eq!(rule["resources"][0], *resource);
+        assert_eq!(rule["operations"], json!(["CREATE", "UPDATE", "DELETE"]));
+        let condition = policy["spec"]["matchConditions"][0]["expression"].as_str();
+        let condition = condition.expect("an expression");
+        assert!(condition.contains(&format!("':{account}'")), "{file}");
+    }
 }
 
 #[test]
