@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use kube::Client;
-use podfence_seccomp::Moment;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
@@ -11,7 +10,8 @@ use crate::args::{Config, REQUEST_TIMEOUT};
 use crate::cluster::Source;
 use crate::driver::{Driver, End};
 use crate::looker::Looker;
-use crate::observe::link::{self, NO_EYES, NoEyes, Observing};
+use crate::observe::eyes::KernelEyes;
+use crate::observe::link::{self, Observing};
 use crate::server::{self, Vitals};
 use crate::watch::{NEWS, spawn};
 use crate::write::Writer;
@@ -69,10 +69,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let looker = Looker::new(config.functions, config.places);
     let writer = Writer::new(client.clone(), node);
-    let observing = config.functions.system_calls.then(|| {
-        let eyes: Result<(NoEyes, Moment), String> = Err(NO_EYES.to_owned());
-        link::start(eyes, client, node)
-    });
+    let observing = config.functions.system_calls;
+    let observing = observing.then(|| link::start(KernelEyes::default(), client, node));
     let link = observing.as_ref().map(Observing::link);
     let driver = Driver::new(
         config.functions,

@@ -59,7 +59,7 @@ pub fn check() -> Result<(), AssumptionError> {
     };
     let number = syscalls::number(abi, CALL).unwrap_or_default();
     let filter = filter(number, machine).map_err(AssumptionError::Filter)?;
-    let mut kernel = Kernel::start(Tables::keeping(abi, number), Clock::now())?;
+    let (mut kernel, _) = Kernel::start(Tables::keeping(abi, number), Clock::now())?;
     let made = thread::spawn(move || {
         call(FREE);
         seccompiler::apply_filter(&filter).map_err(|error| error.to_string())?;

@@ -79,7 +79,6 @@ pub struct Kernel {
     tallies: Map<MapData, [u8; TALLY_KEY], [u8; TALLY]>,
     homes: Map<MapData, u32, u64>,
     totals: Array<MapData, u64>,
-    news: RingBuf<MapData>,
     /// The link of the program on `sys_exit`, while it is attached.
     returns: Option<RawTracePointLinkId>,
     known: BTreeMap<SpaceId, Space>,
@@ -101,11 +100,12 @@ macro_rules! map {
 }
 
 impl Kernel {
-    /// Loads the programs and attaches them.
+    /// Loads the programs and attaches them. Beside them comes where they say that a program of the
+    /// host has begun to make namespaces, perhaps those of a container.
     ///
     /// # Errors
     /// When the kernel does not take them.
-    pub fn start(tables: Tables, now: Clock) -> Result<Self, KernelError> {
+    pub fn start(tables: Tables, now: Clock) -> Result<(Self, RingBuf<MapData>), KernelError> {
         let types = Btf::from_sys_fs().map_err(KernelError::Types)?;
         let began = u64::try_from((now.since_boot + ATTACHING).as_nanos()).unwrap_or(u64::MAX);
         let mut ebpf = EbpfLoader::new()
@@ -117,6 +117,7 @@ impl Kernel {
             .override_global("began", &began, true)
             .load(OBJECT)
             .map_err(KernelError::Load)?;
+        let news = map!(ebpf, RingBuf, "news");
         let mut kernel = Self {
             spaces: map!(ebpf, Map, "spaces"),
             programs: map!(ebpf, Map, "programs"),
@@ -124,7 +125,6 @@ impl Kernel {
             tallies: map!(ebpf, Map, "tallies"),
             homes: map!(ebpf, Map, "homes"),
             totals: map!(ebpf, Array, "totals"),
-            news: map!(ebpf, RingBuf, "news"),
             ebpf,
             tables,
             returns: None,
@@ -142,7 +142,7 @@ impl Kernel {
         // what goes in comes last, and what was under way then is told by the age of its thread.
         kernel.follow_returns(true)?;
         kernel.attach("enter", "sys_enter")?;
-        Ok(kernel)
+        Ok((kernel, news))
     }
 
     fn program(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
@@ -180,22 +180,6 @@ impl Kernel {
             (_, unchanged) => self.returns = unchanged,
         }
         Ok(())
-    }
-
-    /// Whether a program of the host has begun to make namespaces since this was asked last. Before it
-    /// can say yes again, [`Self::news`] becomes readable.
-    pub fn has_news(&mut self) -> bool {
-        let mut has_news = false;
-        while self.news.next().is_some() {
-            has_news = true;
-        }
-        has_news
-    }
-
-    /// Readable when there are news.
-    #[must_use]
-    pub fn news(&self) -> &impl std::os::fd::AsRawFd {
-        &self.news
     }
 
     /// What was seen since the last look.

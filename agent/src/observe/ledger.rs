@@ -131,6 +131,12 @@ impl Ledger {
         }
     }
 
+    /// Whether anybody is watched, or may turn out to be somebody to watch.
+    #[must_use]
+    pub fn is_watching(&self) -> bool {
+        !self.watches.is_empty() || !self.spaces.is_empty() || !self.waiting.is_empty()
+    }
+
     /// Takes in what was seen since the last time.
     pub fn take(
         &mut self,

@@ -5,12 +5,11 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use kube::Client;
-use podfence_seccomp::{Moment, Profile};
+use podfence_seccomp::Profile;
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::context::Told;
-use super::sight::{Sight, SpaceId};
 use super::task::{Eyes, Observer, Said, View};
 use crate::cluster::Node;
 use crate::pod::Pod;
@@ -22,72 +21,29 @@ pub struct Link {
     said: watch::Receiver<Said>,
 }
 
-/// An observer that was started, or could not be.
+/// An observer that was started.
 #[derive(Debug)]
 pub struct Observing {
     link: Link,
-    /// None where there is nothing to end.
-    task: Option<(oneshot::Sender<()>, JoinHandle<()>)>,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
 }
 
-/// What a report says of a build that has no programs for the kernel.
-pub const NO_EYES: &str = "this build of the agent has nothing that sees system calls";
-
-/// Eyes that there are none of.
-#[derive(Debug)]
-pub enum NoEyes {}
-
-/// Why they cannot look: nobody has any.
-#[derive(Debug, thiserror::Error)]
-pub enum NoSight {}
-
-impl Eyes for NoEyes {
-    type Error = NoSight;
-
-    fn look(&mut self, _: Moment) -> Result<Sight, NoSight> {
-        match *self {}
-    }
-
-    fn ignore(&mut self, _: SpaceId) {
-        match *self {}
-    }
-
-    fn forget(&mut self, _: SpaceId) {
-        match *self {}
-    }
-}
-
-/// Starts an observer with eyes that have seen everything since a moment. Where they could not be
-/// opened, the report says why, in these words, which must stay the same.
+/// Starts an observer.
 #[must_use]
-pub fn start<E: Eyes + Send + 'static>(
-    eyes: Result<(E, Moment), String>,
-    client: Client,
-    node: &str,
-) -> Observing {
+pub fn start<E: Eyes + Send + 'static>(eyes: E, client: Client, node: &str) -> Observing {
     let (view, view_out) = watch::channel(View::default());
     let (said_in, said) = watch::channel(Said::default());
-    let task = match eyes {
-        Ok((eyes, since)) => {
-            let (stop, stopped) = oneshot::channel();
-            let observer = Observer::new(eyes, client, node, since);
-            let shutdown = async {
-                // Whoever could stop it is gone: that is an end as well.
-                stopped.await.unwrap_or_default();
-            };
-            let task = tokio::spawn(observer.run(view_out, said_in, shutdown));
-            Some((stop, task))
-        }
-        Err(problem) => {
-            said_in.send_replace(Said {
-                since: None,
-                problem: Some(problem),
-            });
-            None
-        }
+    let (stop, stopped) = oneshot::channel();
+    let observer = Observer::new(eyes, client, node);
+    let shutdown = async {
+        // Whoever could stop it is gone: that is an end as well.
+        stopped.await.unwrap_or_default();
     };
+    let task = tokio::spawn(observer.run(view_out, said_in, shutdown));
     Observing {
         link: Link { view, said },
+        stop,
         task,
     }
 }
@@ -101,12 +57,9 @@ impl Observing {
 
     /// Ends it, once it has written what is left.
     pub async fn end(self) {
-        let Some((stop, task)) = self.task else {
-            return;
-        };
         // One that has ended already panicked, which the join says.
-        stop.send(()).ok();
-        if let Err(error) = task.await {
+        self.stop.send(()).ok();
+        if let Err(error) = self.task.await {
             tracing::error!(%error, "the observer of system calls panicked");
         }
     }

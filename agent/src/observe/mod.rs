@@ -12,6 +12,7 @@ pub mod book;
 pub mod books;
 pub mod clock;
 pub mod context;
+pub mod eyes;
 pub mod groups;
 pub mod judged;
 pub mod kernel;

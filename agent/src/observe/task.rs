@@ -20,6 +20,7 @@ use super::publish::{PublishError, Written, publish};
 use super::sight::{Sight, SpaceId};
 use crate::cluster::Node;
 use crate::pod::Pod;
+use crate::problem::described;
 
 /// How often the kernel is asked what was seen.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -30,13 +31,26 @@ const FAREWELL: Duration = Duration::from_secs(3);
 /// Records that are written at once then.
 const AT_ONCE: usize = 8;
 
+/// How long nobody is watched before calls are no longer seen to return, and how long after news of a
+/// container it takes until it is known at most.
+const HOLD: Duration = Duration::from_secs(60);
+
+/// How soon eyes that could not be opened are tried again: what they lack seldom comes by itself.
+const REOPEN: Duration = Duration::from_secs(60);
+
 /// Failures in a row after which they are said: the API server was restarted meanwhile.
 const SAID_AFTER: u32 = 8;
 
 /// What sees system calls.
 pub trait Eyes {
     /// Why it cannot look, in words that stay the same.
-    type Error: std::error::Error;
+    type Error: std::error::Error + 'static;
+
+    /// Sees from now on what these rules may deny, and has seen everything else.
+    ///
+    /// # Errors
+    /// When it can see nothing. It is asked again later.
+    fn adapt(&mut self, context: &Context) -> Result<(), Self::Error>;
 
     /// What was seen since the last time.
     ///
@@ -45,10 +59,25 @@ pub trait Eyes {
     fn look(&mut self, now: Moment) -> Result<Sight, Self::Error>;
 
     /// Nothing more is to be said of this space.
-    fn ignore(&mut self, space: SpaceId);
+    ///
+    /// # Errors
+    /// When the kernel cannot be told, and goes on to say it.
+    fn ignore(&mut self, space: SpaceId) -> Result<(), Self::Error>;
 
     /// This space is gone.
-    fn forget(&mut self, space: SpaceId);
+    ///
+    /// # Errors
+    /// When the kernel cannot be told, and keeps it.
+    fn forget(&mut self, space: SpaceId) -> Result<(), Self::Error>;
+
+    /// Whether anybody needs to know what comes of calls. As long as nobody does, they cost less.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    fn follow_returns(&mut self, needed: bool) -> Result<(), Self::Error>;
+
+    /// Comes when a container may be about to start.
+    fn news(&mut self) -> impl Future<Output = ()> + Send;
 }
 
 /// What the agent's loop tells the observer.
@@ -79,7 +108,13 @@ pub struct Observer<E> {
     eyes: E,
     client: Client,
     node: Arc<str>,
-    since: Moment,
+    /// Since when the eyes have been open; none before.
+    since: Option<Moment>,
+    /// What they go by.
+    rules: Option<Context>,
+    reopen: Option<Instant>,
+    /// When somebody was watched last.
+    needed: Instant,
     ledger: Option<Ledger>,
     books: Books,
     /// Whether something is lost that the ledger does not know of.
@@ -114,14 +149,17 @@ enum Done {
 }
 
 impl<E: Eyes> Observer<E> {
-    /// An observer of this node, whose eyes have seen everything since this moment.
+    /// An observer of this node, whose eyes are opened when it is known what they go by.
     #[must_use]
-    pub fn new(eyes: E, client: Client, node: &str, since: Moment) -> Self {
+    pub fn new(eyes: E, client: Client, node: &str) -> Self {
         Self {
             eyes,
             client,
             node: node.into(),
-            since,
+            since: None,
+            rules: None,
+            reopen: None,
+            needed: Instant::now(),
             ledger: None,
             books: Books::new(Instant::now()),
             is_lost: false,
@@ -148,6 +186,10 @@ impl<E: Eyes> Observer<E> {
                 _ = ticks.tick() => {
                     let view = view.borrow().clone();
                     self.look(&view, now());
+                }
+                () = self.eyes.news() => {
+                    self.needed = Instant::now();
+                    self.follow_returns();
                 }
                 Some(done) = self.work.join_next() => match done {
                     Ok(done) => self.take(done),
@@ -183,31 +225,83 @@ impl<E: Eyes> Observer<E> {
             }
         };
         self.problems.context = None;
+        if !self.open(&context, now) {
+            return;
+        }
         let mut sight = match self.eyes.look(now) {
             Ok(sight) => sight,
             Err(error) => {
-                self.problems.eyes = Some(format!("system calls cannot be observed: {error}"));
+                self.problems.eyes = Some(unseen(&error));
                 self.is_lost = true;
                 return;
             }
         };
         self.problems.eyes = None;
         sight.lost += u64::from(std::mem::take(&mut self.is_lost));
-        let since = self.since;
+        let since = self.since.unwrap_or(now);
         let ledger = self
             .ledger
             .get_or_insert_with(|| Ledger::new(context.clone(), since));
         let taken = ledger.take(sight, pods, &context, now);
+        let at = Instant::now();
+        if ledger.is_watching() {
+            self.needed = at;
+        }
+        let mut told = Ok(());
         for space in taken.ignored {
-            self.eyes.ignore(space);
+            told = told.and(self.eyes.ignore(space));
         }
         for space in taken.gone {
-            self.eyes.forget(space);
+            told = told.and(self.eyes.forget(space));
         }
-        let at = Instant::now();
+        if let Err(error) = told {
+            // It says more than it need, and its tables may fill, which it says as well.
+            tracing::warn!(
+                error = described(&error),
+                "could not tell the kernel what is over"
+            );
+        }
+        self.follow_returns();
         for note in taken.notes {
             // Where there is no place for it, it was somebody's, and the next look says so.
             self.is_lost |= !self.books.take(note, now, at);
+        }
+    }
+
+    /// Opens the eyes, or opens them anew for other rules. Says whether they are open.
+    fn open(&mut self, context: &Context, now: Moment) -> bool {
+        let known = self.rules.as_ref();
+        if known.is_some_and(|known| known.judges_as(context)) {
+            return true;
+        }
+        if self.reopen.is_some_and(|until| Instant::now() < until) {
+            return false;
+        }
+        self.rules = None;
+        if let Err(error) = self.eyes.adapt(context) {
+            self.problems.eyes = Some(unseen(&error));
+            tracing::warn!(error = described(&error), "system calls cannot be observed");
+            self.reopen = Some(Instant::now() + REOPEN);
+            // Those of before have seen nothing since.
+            self.is_lost = self.ledger.is_some();
+            return false;
+        }
+        self.is_lost |= self.ledger.is_some();
+        self.rules = Some(context.clone());
+        self.reopen = None;
+        self.since.get_or_insert(now);
+        true
+    }
+
+    /// Sees calls return as long as that matters to anybody.
+    fn follow_returns(&mut self) {
+        if self.rules.is_none() {
+            return;
+        }
+        let is_needed = Instant::now() - self.needed < HOLD;
+        if let Err(error) = self.eyes.follow_returns(is_needed) {
+            self.problems.eyes = Some(unseen(&error));
+            self.is_lost = true;
         }
     }
 
@@ -292,7 +386,7 @@ impl<E: Eyes> Observer<E> {
         } = &self.problems;
         let problems = [context, eyes, owners, records];
         let now = Said {
-            since: self.ledger.is_some().then_some(self.since),
+            since: self.rules.as_ref().and(self.since),
             problem: problems.into_iter().flatten().next().cloned(),
         };
         said.send_if_modified(|before| {
@@ -326,6 +420,11 @@ impl<E: Eyes> Observer<E> {
         });
         written.await;
     }
+}
+
+/// What a report says where nothing is seen.
+fn unseen(error: &(dyn std::error::Error + 'static)) -> String {
+    format!("system calls cannot be observed: {}", described(error))
 }
 
 /// What a report says of records that cannot be written; none where that may pass.

@@ -2,10 +2,11 @@
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::Method;
 use podfence_agent::cluster::Node;
+use podfence_agent::observe::context::Context;
 use podfence_agent::observe::sight::{Fate, Sight, SpaceId};
 use podfence_agent::observe::task::{Eyes, Observer, Said, View};
 use podfence_seccomp::Moment;
@@ -26,6 +27,10 @@ struct Shown(Arc<Mutex<Sights>>);
 struct Sights {
     next: VecDeque<Option<Sight>>,
     ignored: Vec<SpaceId>,
+    /// How often they cannot be opened yet.
+    closed: u32,
+    opened: u32,
+    follows: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -35,16 +40,38 @@ struct Closed;
 impl Eyes for Shown {
     type Error = Closed;
 
+    fn adapt(&mut self, _: &Context) -> Result<(), Closed> {
+        let mut sights = self.0.lock().expect("no panic");
+        sights.opened += 1;
+        if sights.closed > 0 {
+            sights.closed -= 1;
+            return Err(Closed);
+        }
+        Ok(())
+    }
+
     fn look(&mut self, _: Moment) -> Result<Sight, Closed> {
         let next = self.0.lock().expect("no panic").next.pop_front();
         next.unwrap_or_else(|| Some(Sight::default())).ok_or(Closed)
     }
 
-    fn ignore(&mut self, space: SpaceId) {
+    fn ignore(&mut self, space: SpaceId) -> Result<(), Closed> {
         self.0.lock().expect("no panic").ignored.push(space);
+        Ok(())
     }
 
-    fn forget(&mut self, _: SpaceId) {}
+    fn forget(&mut self, _: SpaceId) -> Result<(), Closed> {
+        Ok(())
+    }
+
+    fn follow_returns(&mut self, needed: bool) -> Result<(), Closed> {
+        self.0.lock().expect("no panic").follows = needed;
+        Ok(())
+    }
+
+    async fn news(&mut self) {
+        std::future::pending().await
+    }
 }
 
 fn view() -> View {
@@ -71,9 +98,7 @@ struct Running {
 }
 
 fn run(api: &Api, eyes: &Shown, view: View) -> Running {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let since = Moment::from_unix_seconds(now.expect("after 1970").as_secs());
-    let observer = Observer::new(eyes.clone(), api.client(), "node-1", since);
+    let observer = Observer::new(eyes.clone(), api.client(), "node-1");
     let (view, view_out) = watch::channel(view);
     let (said_in, said) = watch::channel(Said::default());
     let (stop, stopped) = oneshot::channel();
@@ -203,5 +228,44 @@ async fn nothing_is_looked_at_before_it_can_be_judged() {
     running.view.send_replace(view());
     sleep(Duration::from_secs(10)).await;
     assert_eq!(calls(&api).len(), 1, "nothing was lost meanwhile");
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn eyes_that_cannot_be_opened_are_said_and_tried_again() {
+    let api = Api::default();
+    let eyes = shown(&[]);
+    eyes.0.lock().expect("no panic").closed = 2;
+    let mut running = run(&api, &eyes, view());
+    sleep(Duration::from_secs(5)).await;
+    let said = running.said.borrow_and_update().clone();
+    let problem = said.problem.expect("a problem");
+    assert!(problem.ends_with("the eyes are closed"), "{problem}");
+    assert_eq!(said.since, None);
+    assert_eq!(eyes.0.lock().expect("no panic").opened, 1);
+    sleep(Duration::from_secs(120)).await;
+    let said = running.said.borrow_and_update().clone();
+    assert_eq!(said.problem, None);
+    assert!(said.since.is_some());
+    assert_eq!(eyes.0.lock().expect("no panic").opened, 3);
+    running.end().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_are_seen_to_return_only_while_somebody_is_watched() {
+    let api = Api::default();
+    let eyes = shown(&[]);
+    let running = run(&api, &eyes, view());
+    let follows = || eyes.0.lock().expect("no panic").follows;
+    sleep(Duration::from_secs(5)).await;
+    assert!(follows());
+    running.view.send_modify(|view| view.pods = Some([].into()));
+    sleep(Duration::from_secs(30)).await;
+    assert!(
+        follows(),
+        "one that has just ended may be followed by another one"
+    );
+    sleep(Duration::from_secs(120)).await;
+    assert!(!follows());
     running.end().await;
 }

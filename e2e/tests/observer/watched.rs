@@ -72,7 +72,7 @@ impl Stage for Watched {
         let program = compile_program("seen", folder.path())?;
         let profile: Profile = "containerd/2.3.7".parse()?;
         let sieve = Sieve::of(&profile.rules, Architecture::Amd64, "6.18".parse()?)?;
-        let mut kernel = Kernel::start(Tables::of(&sieve)?, Clock::now())?;
+        let (mut kernel, _) = Kernel::start(Tables::of(&sieve)?, Clock::now())?;
         let sights = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&sights);
         let looking = tokio::spawn(async move {

@@ -48,6 +48,10 @@ pub(super) struct Lost {
 }
 
 impl Waiting {
+    pub(super) fn is_empty(&self) -> bool {
+        self.spaces.is_empty()
+    }
+
     /// Takes in a space that belongs to nobody yet.
     pub(super) fn space(&mut self, space: &Space, now: Moment) {
         let is_lost = space.lost > 0 || space.blind;
