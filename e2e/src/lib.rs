@@ -1,6 +1,7 @@
 //! A real Kubernetes on this machine, and the means to tell stories against it. Does I/O.
 
 pub mod bpf;
+pub mod corpus;
 pub mod fault_proxy;
 pub mod filter_comparison;
 pub mod harness;
