@@ -149,7 +149,10 @@ impl Report {
     pub fn wrong_expectations(&self) -> Vec<String> {
         let expected = &self.program.expected;
         let mut wrong = Vec::new();
-        if self.works().is_some_and(|works| works != expected.on.works()) {
+        if self
+            .works()
+            .is_some_and(|works| works != expected.on.works())
+        {
             wrong.push(format!("expected: {}", expected.on.as_str()));
         }
         let Some(observed) = &self.observed else {
@@ -160,7 +163,11 @@ impl Report {
         }
         for (name, argument) in &expected.calls {
             let is_there = observed.calls.iter().any(|call| {
-                let says = |it: &str| call.argument.as_deref().is_some_and(|said| has_word(said, it));
+                let says = |it: &str| {
+                    call.argument
+                        .as_deref()
+                        .is_some_and(|said| has_word(said, it))
+                };
                 call.name == *name && argument.as_deref().is_none_or(says)
             });
             if !is_there {
@@ -269,10 +276,7 @@ impl Bars {
     /// How many of those that fail were at risk or worse.
     #[must_use]
     pub fn foreboded(&self) -> usize {
-        let unforeseen = [
-            &self.failing_though_ready,
-            &self.failing_unforeseen,
-        ];
+        let unforeseen = [&self.failing_though_ready, &self.failing_unforeseen];
         let unforeseen: usize = unforeseen.iter().map(|names| names.len()).sum();
         self.failing.saturating_sub(unforeseen)
     }
@@ -401,10 +405,34 @@ mod tests {
         use Match::{Agrees, Cautious, Misses};
         use Verdict as V;
         for (works, verdict, has_succeeded, want, line) in [
-            (false, V::NotAffected, true, Misses, Some("said to be ready, and fails: a")),
-            (false, V::Passing, true, Misses, Some("said to be ready, and fails: a")),
-            (false, V::NoDenialSeen, true, Misses, Some("said to be ready, and fails: a")),
-            (false, V::WouldBeDenied, true, Misses, Some("said to be ready, and fails: a")),
+            (
+                false,
+                V::NotAffected,
+                true,
+                Misses,
+                Some("said to be ready, and fails: a"),
+            ),
+            (
+                false,
+                V::Passing,
+                true,
+                Misses,
+                Some("said to be ready, and fails: a"),
+            ),
+            (
+                false,
+                V::NoDenialSeen,
+                true,
+                Misses,
+                Some("said to be ready, and fails: a"),
+            ),
+            (
+                false,
+                V::WouldBeDenied,
+                true,
+                Misses,
+                Some("said to be ready, and fails: a"),
+            ),
             (
                 false,
                 V::Unknown,
@@ -421,8 +449,20 @@ mod tests {
             ),
             (false, V::AtRisk, false, Agrees, None),
             (false, V::WouldFail, false, Agrees, None),
-            (true, V::WouldFail, true, Misses, Some("said to fail, and works: a")),
-            (true, V::Failing, true, Misses, Some("said to fail, and works: a")),
+            (
+                true,
+                V::WouldFail,
+                true,
+                Misses,
+                Some("said to fail, and works: a"),
+            ),
+            (
+                true,
+                V::Failing,
+                true,
+                Misses,
+                Some("said to fail, and works: a"),
+            ),
             (
                 true,
                 V::AtRisk,
@@ -451,7 +491,11 @@ mod tests {
             let report = report("a", works, observed(verdict, has_succeeded));
             let missed = Bars::of(std::slice::from_ref(&report)).missed();
             let first = missed.first().map(String::as_str);
-            assert_eq!((report.matches(), first), (want, line), "{works} {verdict:?}");
+            assert_eq!(
+                (report.matches(), first),
+                (want, line),
+                "{works} {verdict:?}"
+            );
         }
     }
 
@@ -461,10 +505,34 @@ mod tests {
         let works = |verdict| report("w", true, observed(verdict, true));
         let many = |number, one: Report| vec![one; number];
         for (reports, want) in [
-            ([many(9, fails(Verdict::AtRisk)), many(1, fails(Verdict::Unknown))], 0),
-            ([many(8, fails(Verdict::AtRisk)), many(1, fails(Verdict::Unknown))], 1),
-            ([many(19, works(Verdict::NoDenialSeen)), many(1, works(Verdict::Unknown))], 0),
-            ([many(18, works(Verdict::NoDenialSeen)), many(1, works(Verdict::Unknown))], 1),
+            (
+                [
+                    many(9, fails(Verdict::AtRisk)),
+                    many(1, fails(Verdict::Unknown)),
+                ],
+                0,
+            ),
+            (
+                [
+                    many(8, fails(Verdict::AtRisk)),
+                    many(1, fails(Verdict::Unknown)),
+                ],
+                1,
+            ),
+            (
+                [
+                    many(19, works(Verdict::NoDenialSeen)),
+                    many(1, works(Verdict::Unknown)),
+                ],
+                0,
+            ),
+            (
+                [
+                    many(18, works(Verdict::NoDenialSeen)),
+                    many(1, works(Verdict::Unknown)),
+                ],
+                1,
+            ),
             ([Vec::new(), Vec::new()], 0),
         ] {
             let bars = Bars::of(&reports.concat());

@@ -276,21 +276,57 @@ mod tests {
             ("program A", "line 1: \"A\" is no name of a Deployment"),
             ("program -a", "line 1: \"-a\" is no name of a Deployment"),
             ("program a b", "line 1: \"a b\" is no name of a Deployment"),
-            ("program a/../b", "line 1: \"a/../b\" is no name of a Deployment"),
+            (
+                "program a/../b",
+                "line 1: \"a/../b\" is no name of a Deployment",
+            ),
             ("program a", "line 1: program \"a\" has no task"),
-            ("program a\n|true", "line 2: \"|true\" begins no line of a program"),
-            ("program a\nshort not", "line 2: \"short\" begins no line of a program"),
-            ("program a\nbecause", "line 2: \"because\" begins no line of a program"),
-            ("program a\nuser root", "line 2: \"root\" is no user's number"),
+            (
+                "program a\n|true",
+                "line 2: \"|true\" begins no line of a program",
+            ),
+            (
+                "program a\nshort not",
+                "line 2: \"short\" begins no line of a program",
+            ),
+            (
+                "program a\nbecause",
+                "line 2: \"because\" begins no line of a program",
+            ),
+            (
+                "program a\nuser root",
+                "line 2: \"root\" is no user's number",
+            ),
             ("program a\nuser -1", "line 2: \"-1\" is no user's number"),
-            ("program a\nuser 1\nuser 1", "line 3: \"user\" is said again"),
-            ("program a\non Fails", "line 2: \"Fails\" is not known as what happens"),
-            ("program a\non works\non fails", "line 3: \"on\" is said again"),
-            ("program a\nverdict AtRisk", "line 2: \"AtRisk\" is not known as a verdict"),
+            (
+                "program a\nuser 1\nuser 1",
+                "line 3: \"user\" is said again",
+            ),
+            (
+                "program a\non Fails",
+                "line 2: \"Fails\" is not known as what happens",
+            ),
+            (
+                "program a\non works\non fails",
+                "line 3: \"on\" is said again",
+            ),
+            (
+                "program a\nverdict AtRisk",
+                "line 2: \"AtRisk\" is not known as a verdict",
+            ),
             ("program a\ncall", "line 2: \"\" is not known as a call"),
-            ("program a\ncall a b c", "line 2: \"a b c\" is not known as a call"),
-            ("program a\n| true", "line 1: program \"a\" has no line `on`"),
-            ("program a\n| true\non fails", "line 1: program \"a\" has no line `verdict`"),
+            (
+                "program a\ncall a b c",
+                "line 2: \"a b c\" is not known as a call",
+            ),
+            (
+                "program a\n| true",
+                "line 1: program \"a\" has no line `on`",
+            ),
+            (
+                "program a\n| true\non fails",
+                "line 1: program \"a\" has no line `verdict`",
+            ),
             (
                 "program a\n| true\non fails\nverdict no-denial-seen",
                 "line 1: program \"a\" is expected to be fails and no-denial-seen, which cannot both be",

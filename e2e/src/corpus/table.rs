@@ -77,9 +77,10 @@ fn row(report: &Report) -> String {
         Some(observed) => {
             let mut verdict = format!("`{}`", observed.verdict.as_str());
             if observed.verdict == podfence_seccomp::Verdict::WouldFail {
-                let known = match observed.fatal.is_empty() {
-                    true => "the same key failed elsewhere".to_owned(),
-                    false => format!("known breakage: {}", observed.fatal.join(", ")),
+                let known = if observed.fatal.is_empty() {
+                    "the same key failed elsewhere".to_owned()
+                } else {
+                    format!("known breakage: {}", observed.fatal.join(", "))
                 };
                 let _ = write!(verdict, " ({known})");
             }
@@ -106,7 +107,10 @@ fn row(report: &Report) -> String {
 
 fn call(call: &Call) -> String {
     let argument = call.argument.as_deref().unwrap_or_default();
-    let text = format!("`{}`", escaped(format!("{} {argument}", call.name).trim_end()));
+    let text = format!(
+        "`{}`",
+        escaped(format!("{} {argument}", call.name).trim_end())
+    );
     if call.has_succeeded {
         text
     } else {
@@ -129,7 +133,9 @@ fn short(said: &str) -> String {
         .map(|it| if it.is_control() { ' ' } else { it })
         .take(SAID_CHARACTERS)
         .collect();
-    escaped(said.trim()).replace('<', "&lt;").replace('*', "\\*")
+    escaped(said.trim())
+        .replace('<', "&lt;")
+        .replace('*', "\\*")
 }
 
 fn escaped(text: &str) -> String {

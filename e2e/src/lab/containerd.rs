@@ -81,11 +81,11 @@ impl Containerd {
         &self.process
     }
 
-    /// Makes an image known to the node.
-    pub(super) async fn import(&self, image: &Image) -> anyhow::Result<()> {
+    /// Makes images known to the node.
+    pub(super) async fn import(&self, images: &[Image]) -> anyhow::Result<()> {
         fs::create_dir_all(&self.images)?;
         let folder = tempfile::tempdir_in(&self.images)?;
-        let archive = image.write_archive(folder.path())?;
+        let archive = image::write_archive(images, folder.path())?;
         let output = Command::new(&self.ctr)
             .arg("--address")
             .arg(&self.socket)
@@ -96,8 +96,8 @@ impl Containerd {
             .await?;
         ensure!(
             output.status.success(),
-            "failed to import {}: {}",
-            image.name(),
+            "failed to import {:?}: {}",
+            images.iter().map(Image::name).collect::<Vec<_>>(),
             String::from_utf8_lossy(&output.stderr)
         );
         Ok(())

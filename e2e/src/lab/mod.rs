@@ -68,7 +68,7 @@ pub use self::{
     binaries::KubernetesVersion,
     builder::{LabBuilder, PodSecurityConfiguration, PodSecurityDefault, PodSecurityExemptions},
     certificates::{Authority, Identity},
-    image::{Image, compile_program},
+    image::{Image, Layer, compile_program, compile_program_with},
     kubeconfig::Credential,
     kubectl::{KubectlOutput, cell},
     node::{Node, NodeBuilder},

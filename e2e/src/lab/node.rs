@@ -133,7 +133,7 @@ impl Lab {
         let kubelet = kubelet.registers_with(taint);
         let log = self.folder().join(format!("containerd-{name}.log"));
         let containerd = Containerd::start(&binaries, &place, &kubelet.subnet(), log).await?;
-        let pause = Image::pause();
+        let pause = [Image::pause()];
         let (process, ()) = tokio::try_join!(
             kubelet.start(&place, containerd.process(), seccomp_default),
             containerd.import(&pause),
@@ -222,7 +222,16 @@ impl Node {
     ///
     /// When containerd refuses it.
     pub async fn import(&self, image: &Image) -> anyhow::Result<()> {
-        self.containerd.import(image).await
+        self.import_all(std::slice::from_ref(image)).await
+    }
+
+    /// As [`Self::import`], of several images at once. What they share is imported once.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::import`].
+    pub async fn import_all(&self, images: &[Image]) -> anyhow::Result<()> {
+        self.containerd.import(images).await
     }
 
     /// The OCI configuration that containerd wrote for a container that runs, by its id as the

@@ -57,11 +57,25 @@ impl<'a> Agents<'a> {
         nodes: &[&Arc<Node>],
         without: &[&str],
     ) -> anyhow::Result<Self> {
+        Self::install_from("config/agent", lab, nodes, without).await
+    }
+
+    /// As [`Self::install`], from this folder of the checkout, which is an overlay of `config/agent`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::install`].
+    pub async fn install_from(
+        folder: &str,
+        lab: &'a Lab,
+        nodes: &[&Arc<Node>],
+        without: &[&str],
+    ) -> anyhow::Result<Self> {
         let image = Image::of_program(AGENT_NAME, build_agent().await?);
         for node in nodes {
             node.import(&image).await?;
         }
-        let folder = installation::path("config/agent")?;
+        let folder = installation::path(folder)?;
         let shipped = lab.kubectl(&["kustomize", &folder]).await?.stdout;
         let mut objects = Vec::new();
         for document in shipped.split("\n---\n") {
