@@ -75,6 +75,10 @@ profiles: setup ## look for new releases of the runtimes and write what their Ru
 system-calls: lab ## run every system call on a real node (as root) and write docs/reference/system-calls.md anew
 	PODFENCE_WRITE_TABLE=1 $(CARGO) test --locked --package podfence-e2e --test nodes -- filters:: --nocapture
 
+.PHONY: corpus
+corpus: lab ## run eighty real programs on nodes without and with SeccompDefault (as root) and write docs/reference/corpus.md
+	PODFENCE_CORPUS=all PODFENCE_WRITE_TABLE=1 $(CARGO) test --locked --package podfence-e2e --test corpus -- --nocapture
+
 .PHONY: scan-self
 scan-self: lab ## our own manifests pass our own scan at restricted
 	$$(e2e/cluster/build kubernetes)/kubectl kustomize config/default \
