@@ -176,6 +176,10 @@ fn reported(facts: &mut Facts, report: &NodeReportSpec, counts: bool) {
         }
         facts.add("profile in force", &found);
     }
+    if let Some(observer) = &report.system_calls {
+        let since = observer.since.0;
+        facts.add("system calls", &format!("observed since {since}"));
+    }
     if let Some(apparmor) = &report.app_armor {
         facts.add("AppArmor", apparmor.state.as_str());
     }

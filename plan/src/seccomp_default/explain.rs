@@ -21,7 +21,7 @@ use super::assessment::{
     failures_of, parts,
 };
 use super::bench::Bench;
-use super::findings::{Said, Telling, call, doubt, time, word};
+use super::findings::{Said, Telling, call, time, word};
 use super::nodes::{GroundId, Nodes};
 use super::pod::PodSaid;
 use crate::servers::Servers;
@@ -361,7 +361,7 @@ impl Look {
             failing_on: names(&judgement.failing_on),
             passing_on: names(&judgement.passing_on),
             healthy_twin_on: names(&judgement.healthy_twin_on),
-            doubt: doubt(judgement),
+            doubt: telling.doubt(said.assessed, judgement),
             exempt: judgement.exempt.map(|exempt| exempt.to_string()),
             fixes: fixes(&telling, said),
         }

@@ -17,6 +17,7 @@ use podfence_seccomp::{
 
 use super::admission::{Levels, OfTemplate};
 use super::assessment::{AssessedWorkload, full_name};
+use super::node::KnownNode;
 use super::nodes::{GroundId, Nodes};
 use super::template::signatures;
 use crate::conditions::{Finding, Is, list};
@@ -28,6 +29,9 @@ const NAMED: usize = 5;
 
 /// The longest text of a fix or a doubt, in bytes; the schema's bound.
 const LONGEST_TEXT: usize = 256;
+
+/// What observes system calls.
+const OBSERVER: &str = "config/agent-observer";
 
 /// A workload with what is said of it in the place that is spoken of.
 #[derive(Clone, Copy)]
@@ -278,8 +282,30 @@ impl Telling<'_> {
             failing_on: names(&judgement.failing_on),
             healthy_on: names(healthy),
             fix: self.fix(said).map(|text| bounded(text, LONGEST_TEXT)),
-            doubt: doubt(judgement).map(|text| bounded(text, LONGEST_TEXT)),
+            doubt: self
+                .doubt(said.assessed, judgement)
+                .map(|text| bounded(text, LONGEST_TEXT)),
         }
+    }
+
+    /// Why a verdict is no better, and what could be done about it.
+    pub(super) fn doubt(
+        &self,
+        assessed: &AssessedWorkload,
+        judgement: &Judgement,
+    ) -> Option<String> {
+        let doubt = doubt(judgement)?;
+        let mut nodes = assessed.landing.nodes.iter();
+        let observed = nodes.any(|name| {
+            let node = self.nodes.get(name);
+            node.is_some_and(KnownNode::observes_system_calls)
+        });
+        let nothing = judgement.doubt == Some(Doubt::Evidence(Gap::NothingObserved));
+        Some(if nothing && !observed {
+            format!("{doubt}; no node that it can land on observes system calls: {OBSERVER} does")
+        } else {
+            doubt
+        })
     }
 
     /// What helps with the least privilege.

@@ -234,6 +234,13 @@ impl KnownNode {
             .map_or(&[], |report| &report.deviations)
     }
 
+    /// Whether its agent observes system calls.
+    #[must_use]
+    pub fn observes_system_calls(&self) -> bool {
+        let report = self.report.as_ref();
+        report.is_some_and(|report| report.system_calls.is_some())
+    }
+
     /// Whether a container of a pod here, which chooses no profile, runs under a filter; none where
     /// nobody can say. `id` is its id, with the runtime's prefix.
     #[must_use]
