@@ -2,7 +2,7 @@
 //!
 //! The way of the data: once a second a [`sight`] comes from the kernel. The [`ledger`] makes notes of
 //! it: whose call it was ([`groups`], [`context`]), what it says about the container's
-//! `RuntimeDefault` ([`judged`]), and since when nothing can have escaped ([`watched`]). A [`book`]
+//! `RuntimeDefault` ([`judged`]), and since when nothing can have escaped (`watched`). A [`book`]
 //! keeps the notes of each workload, the [`schedule`] says when a book is written, and [`publish`]
 //! writes it. [`books`] holds all of them, [`owner`] finds the workload, and [`task`] does one after the
 //! other.

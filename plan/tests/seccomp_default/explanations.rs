@@ -1,5 +1,8 @@
 //! What is said of a workload to people who ask why.
 
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
+use podfence_crd::{NodeReportSpec, SystemCallFacts};
 use podfence_plan::seccomp_default::{
     Admitted, Explanation, Fares, Given, Levels, Look, Nodes, RunsUnder,
 };
@@ -9,7 +12,7 @@ use podfence_seccomp::evidence::Outcome;
 use podfence_seccomp::{Basis, Terms, Verdict};
 use serde_json::json;
 
-use super::cluster::{Cluster, app, crashed, healthy, moment};
+use super::cluster::{Cluster, app, crashed, healthy, moment, node};
 use super::{key, pair};
 
 fn look(cluster: Cluster) -> Look {
@@ -158,4 +161,31 @@ fn without_nodes_nothing_is_known() {
     assert!(place.nodes.is_empty() && place.profile.is_none());
     let written = serde_json::to_value(&web).expect("it can be written");
     assert_eq!(written["places"][0]["profile"], json!(null));
+}
+
+#[test]
+fn where_nothing_was_observed_it_is_told_what_observes() {
+    let observing = || NodeReportSpec {
+        system_calls: Some(SystemCallFacts {
+            since: Time(Timestamp::UNIX_EPOCH),
+        }),
+        ..NodeReportSpec::default()
+    };
+    for (situation, report, want) in [
+        ("no agent", None, true),
+        ("an agent without", Some(NodeReportSpec::default()), true),
+        ("an observer", Some(observing()), false),
+    ] {
+        let on = node("off", "false", "containerd://2.3.7");
+        let mut cluster = Cluster::empty().with(on, report);
+        cluster.deployment(&app());
+        let web = web(&mut look(cluster));
+        let said = &web.places[0].containers[0];
+        assert_eq!(said.verdict, Verdict::Unknown, "{situation}");
+        let doubt = said.doubt.as_deref().expect(situation);
+        assert!(doubt.starts_with("nothing was observed of it"), "{doubt}");
+        let told = doubt.ends_with("observes system calls: config/agent-observer does");
+        assert_eq!(told, want, "{situation}: {doubt}");
+        assert!(doubt.len() <= 256, "{doubt}");
+    }
 }
