@@ -388,7 +388,8 @@ mod tests {
         fs::create_dir(&root).unwrap();
         fs::write(root.join("file"), "content").unwrap();
         let layer = Layer::of_folder(&root, archive).unwrap();
-        let images = ["a", "b"].map(|name| Image::of_layers(name, &[layer.clone()], &[name]));
+        let images =
+            ["a", "b"].map(|name| Image::of_layers(name, std::slice::from_ref(&layer), &[name]));
         let own = folder.path().join("own");
         let names = names(&write_archive(&images, &own).unwrap());
         let content = fs::read(own.join("layout").join("index.json")).unwrap();

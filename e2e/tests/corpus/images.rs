@@ -26,12 +26,16 @@ const CANNOT: i32 = 77;
 
 /// What every task is preceded by.
 const BEFORE: &str = include_str!("../../corpus/before.sh");
-/// And what it is followed by: its servers go on.
-const AFTER: &str = "echo done\nexec sleep infinity";
+/// What stands in the log, as a line of its own, when the task is done.
+pub(crate) const DONE: &str = "the task is done";
 
 /// What the container is given to do.
 pub(crate) fn script(program: &Program) -> String {
-    format!("{BEFORE}\n{}\n{AFTER}", program.task)
+    // Its servers go on.
+    format!(
+        "{BEFORE}\n{}\necho '{DONE}'\nexec sleep infinity",
+        program.task
+    )
 }
 
 /// The images of these programs.

@@ -21,15 +21,15 @@ use serde_json::{Value, json};
 
 use crate::{
     ground::{Ground, NAMESPACE},
-    images::script,
+    images::{DONE, script},
 };
 
 /// What a program takes that goes on for ever: browsers start in ten seconds, and the machine may be busy.
 const LONGEST_TASK: Duration = Duration::from_secs(120);
 /// One end may happen to every program.
 const ENDS: i32 = 2;
-/// What stands in the log when the task is done.
-const DONE: &str = "done";
+/// As much of a log is read: servers go on writing when the task is done.
+const LOG_LINES: i64 = 500;
 
 /// How the program's Deployment on a node is called.
 pub(crate) fn name_on(program: &Program, node: &Node) -> String {
@@ -65,8 +65,9 @@ impl Ground {
         let pod = self.pod(name).await?;
         let container = first_container(&pod).context("no container")?;
         if is_running(container) {
-            let said = self.log(&pod, false).await?;
-            return Ok((said == DONE).then_some(Outcome::Done));
+            let log = self.log(&pod, false).await?;
+            let is_done = log.lines().any(|line| line == DONE);
+            return Ok(is_done.then_some(Outcome::Done));
         }
         if ends(container) < Some(ENDS) {
             return Ok(None);
@@ -76,16 +77,17 @@ impl Ground {
             .into_iter()
             .filter_map(|state| state.as_ref()?.terminated.as_ref());
         let exit = ended.next().context("it has not ended")?.exit_code;
-        let said = self.log(&pod, false).await?;
+        let said = last_line(&self.log(&pod, false).await?);
         Ok(Some(Outcome::Failed { exit, said }))
     }
 
     async fn last_words(&self, name: &str) -> anyhow::Result<String> {
         let pod = self.pod(name).await?;
-        match self.log(&pod, false).await {
-            Ok(said) if !said.is_empty() => Ok(said),
-            _ => self.log(&pod, true).await,
-        }
+        let log = match self.log(&pod, false).await {
+            Ok(log) if !log.is_empty() => log,
+            _ => self.log(&pod, true).await?,
+        };
+        Ok(last_line(&log))
     }
 
     async fn pod(&self, name: &str) -> anyhow::Result<Pod> {
@@ -95,18 +97,16 @@ impl Ground {
         pod.context("there is no pod")
     }
 
-    /// The last line of a log that says something.
+    /// The end of a log. What a program says in two ways, as of errors and of all else, stands there in any
+    /// order.
     async fn log(&self, pod: &Pod, previous: bool) -> anyhow::Result<String> {
         let pods: Api<Pod> = self.objects();
         let parameters = LogParams {
-            tail_lines: Some(20),
+            tail_lines: Some(LOG_LINES),
             previous,
             ..LogParams::default()
         };
-        let log = pods.logs(&pod.name_any(), &parameters).await?;
-        let mut lines = log.lines().rev().map(str::trim);
-        let last = lines.find(|line| !line.is_empty());
-        Ok(last.unwrap_or_default().to_owned())
+        Ok(pods.logs(&pod.name_any(), &parameters).await?)
     }
 
     /// Takes the program away from both nodes.
@@ -129,6 +129,13 @@ impl Ground {
     }
 }
 
+/// The last line of a log that says something.
+fn last_line(log: &str) -> String {
+    let mut lines = log.lines().rev().map(str::trim);
+    let last = lines.find(|line| !line.is_empty());
+    last.unwrap_or_default().to_owned()
+}
+
 /// A program on a node. Its image has no tag that anybody could pull.
 fn manifest(program: &Program, node: &Node, name: &str) -> Value {
     let image = Image::of_layers(&program.name, &[], &[]);
@@ -137,7 +144,8 @@ fn manifest(program: &Program, node: &Node, name: &str) -> Value {
     pod["automountServiceAccountToken"] = json!(false);
     pod["enableServiceLinks"] = json!(false);
     let container = &mut pod["containers"][0];
-    container["args"] = json!([script(program)]);
+    // Kubernetes takes `$(NAME)` for a variable of the container, and two dollars for one.
+    container["args"] = json!([script(program).replace('$', "$$")]);
     if let Some(user) = program.user {
         container["securityContext"] = json!({ "runAsUser": user });
     }
