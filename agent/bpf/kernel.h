@@ -20,12 +20,21 @@ static void *(*const map_lookup)(void *map, const void *key) = (void *)1;
 static long (*const map_update)(void *map, const void *key, const void *value, u64 flags) = (void *)2;
 static long (*const map_delete)(void *map, const void *key) = (void *)3;
 static u64 (*const process_and_thread)(void) = (void *)14;
-static void *(*const current_task)(void) = (void *)35;
+static struct task_struct *(*const current_task_address)(void) = (void *)35;
 static long (*const read_user)(void *to, u32 size, const void *from) = (void *)112;
 static long (*const read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 static long (*const read_kernel_text)(void *to, u32 size, const void *from) = (void *)115;
 static u64 (*const nanoseconds_since_boot)(void) = (void *)125;
 static long (*const ring_output)(void *ring, const void *data, u64 size, u64 flags) = (void *)130;
+static struct task_struct *(*const current_task_typed)(void) = (void *)158;
+static struct pt_regs *(*const registers_typed)(struct task_struct *task) = (void *)175;
+
+// Helpers that not every kernel has: the first is in 5.11, the second in 5.15.
+enum bpf_func_id {
+	BPF_FUNC_get_current_task_btf = 158,
+	BPF_FUNC_task_pt_regs = 175,
+};
+#define HAS_HELPER(name) __builtin_preserve_enum_value(*(enum bpf_func_id *)BPF_FUNC_##name, 0)
 
 // `enum bpf_map_type`
 #define MAP_HASH 1
@@ -46,6 +55,11 @@ static long (*const ring_output)(void *ring, const void *data, u64 size, u64 fla
 		read_kernel(&value_, sizeof(value_), __builtin_preserve_access_index(&object_->field));                        \
 		value_;                                                                                                        \
 	})
+// The field of the task that runs. Of a typed pointer it is a load, which costs nothing beside the call of a helper; what
+// the kernel that runs has no use for is left out of the program when it is loaded.
+#define READ_TASK(task, field) (HAS_HELPER(get_current_task_btf) ? (task)->field : READ(task, field))
+// The field of the registers with which the task that runs went into the kernel, of which it is the pointer.
+#define READ_REGISTERS(registers, field) (HAS_HELPER(task_pt_regs) ? (registers)->field : READ(registers, field))
 // Whether the kernel that runs has the field, and where it lies in its type, in bytes.
 #define HAS(type, field) __builtin_preserve_field_info(((type *)0)->field, 2)
 #define OFFSET(type, field) __builtin_preserve_field_info(((type *)0)->field, 0)
@@ -192,3 +206,14 @@ struct pt_regs {
 		__asm__ volatile("" : "+r"(number));                                                                           \
 		(number) &= (bound)-1;                                                                                         \
 	} while (0)
+
+ALWAYS_INLINE struct task_struct *current_task(void)
+{
+	return HAS_HELPER(get_current_task_btf) ? current_task_typed() : current_task_address();
+}
+
+// The registers of the task that runs, which are where the tracepoint says.
+ALWAYS_INLINE struct pt_regs *current_registers(struct task_struct *task, u64 address)
+{
+	return HAS_HELPER(task_pt_regs) ? registers_typed(task) : (struct pt_regs *)address;
+}

@@ -235,9 +235,9 @@ ALWAYS_INLINE void lose(struct space *space)
 ALWAYS_INLINE u32 is_compat(struct task_struct *task)
 {
 #if defined(__TARGET_ARCH_x86)
-	return READ(task, thread_info.status) & 2; // TS_COMPAT
+	return READ_TASK(task, thread_info.status) & 2; // TS_COMPAT
 #else
-	return (READ(task, thread_info.flags) >> 22) & 1; // TIF_32BIT
+	return (READ_TASK(task, thread_info.flags) >> 22) & 1; // TIF_32BIT
 #endif
 }
 
@@ -247,53 +247,53 @@ ALWAYS_INLINE u64 argument(struct pt_regs *registers, u8 abi, u32 at)
 	if (abi == COMPAT) {
 		switch (at) {
 		case 0:
-			return (u32)READ(registers, bx);
+			return (u32)READ_REGISTERS(registers, bx);
 		case 1:
-			return (u32)READ(registers, cx);
+			return (u32)READ_REGISTERS(registers, cx);
 		case 2:
-			return (u32)READ(registers, dx);
+			return (u32)READ_REGISTERS(registers, dx);
 		case 3:
-			return (u32)READ(registers, si);
+			return (u32)READ_REGISTERS(registers, si);
 		case 4:
-			return (u32)READ(registers, di);
+			return (u32)READ_REGISTERS(registers, di);
 		default:
-			return (u32)READ(registers, bp);
+			return (u32)READ_REGISTERS(registers, bp);
 		}
 	}
 	switch (at) {
 	case 0:
-		return READ(registers, di);
+		return READ_REGISTERS(registers, di);
 	case 1:
-		return READ(registers, si);
+		return READ_REGISTERS(registers, si);
 	case 2:
-		return READ(registers, dx);
+		return READ_REGISTERS(registers, dx);
 	case 3:
-		return READ(registers, r10);
+		return READ_REGISTERS(registers, r10);
 	case 4:
-		return READ(registers, r8);
+		return READ_REGISTERS(registers, r8);
 	default:
-		return READ(registers, r9);
+		return READ_REGISTERS(registers, r9);
 	}
 #else
 	u64 value;
 	switch (at) {
 	case 0:
-		value = READ(registers, orig_x0);
+		value = READ_REGISTERS(registers, orig_x0);
 		break;
 	case 1:
-		value = READ(registers, regs[1]);
+		value = READ_REGISTERS(registers, regs[1]);
 		break;
 	case 2:
-		value = READ(registers, regs[2]);
+		value = READ_REGISTERS(registers, regs[2]);
 		break;
 	case 3:
-		value = READ(registers, regs[3]);
+		value = READ_REGISTERS(registers, regs[3]);
 		break;
 	case 4:
-		value = READ(registers, regs[4]);
+		value = READ_REGISTERS(registers, regs[4]);
 		break;
 	default:
-		value = READ(registers, regs[5]);
+		value = READ_REGISTERS(registers, regs[5]);
 	}
 	return abi == COMPAT ? (u32)value : value;
 #endif
@@ -313,7 +313,8 @@ ALWAYS_INLINE u32 is_allowed(struct task_struct *task, u64 id, u8 *abi, u32 *num
 	*number = plain;
 	if (plain == (u32)-1)
 		return 0;
-	if (plain < NUMBERS && is_set(tables.everywhere, plain))
+	// Where looking up the ABI takes more than a load, most calls do without.
+	if (!HAS_HELPER(get_current_task_btf) && plain < NUMBERS && is_set(tables.everywhere, plain))
 		return 1;
 	*abi = NATIVE;
 	if (is_compat(task)) {
@@ -358,7 +359,7 @@ struct origin {
 
 ALWAYS_INLINE void find_origin(struct task_struct *task, struct origin *origin)
 {
-	struct mm_struct *mm = READ(task, mm);
+	struct mm_struct *mm = READ_TASK(task, mm);
 	struct file *file = READ(mm, exe_file);
 	origin->mount = READ(file, f_path.mnt);
 	origin->dentry = READ(file, f_path.dentry);
@@ -574,12 +575,12 @@ int enter(struct raw_tracepoint *context)
 	u64 ids = process_and_thread();
 	if (rule->kind == EXECUTE) {
 		u32 process = ids >> 32;
-		struct executing executing = {.started = READ(task, start_boottime), .space = origin.space};
+		struct executing executing = {.started = READ_TASK(task, start_boottime), .space = origin.space};
 		if (map_update(&executings, &process, &executing, 0))
 			add(LOST);
 		return 0;
 	}
-	struct pt_regs *registers = (struct pt_regs *)context->arguments[0];
+	struct pt_regs *registers = current_registers(task, context->arguments[0]);
 	struct kept kept = {};
 	keep(rule, registers, abi, &kept);
 	if (!origin.space)
@@ -593,7 +594,7 @@ int enter(struct raw_tracepoint *context)
 	}
 	remember_home(&origin);
 	struct pending pending = {
-	    .started = READ(task, start_boottime),
+	    .started = READ_TASK(task, start_boottime),
 	    .at = nanoseconds_since_boot(),
 	    .space = origin.space,
 	    .inode = origin.inode,
@@ -628,7 +629,7 @@ ALWAYS_INLINE void executed(struct task_struct *task, u32 process)
 			return;
 		remember_home(&origin);
 		if (!space->has_begun) {
-			space->filters = READ(task, seccomp.filter_count.counter);
+			space->filters = READ_TASK(task, seccomp.filter_count.counter);
 			space->begun = nanoseconds_since_boot();
 			space->has_begun = 1;
 			add(CHANGED);
@@ -646,12 +647,12 @@ SECTION("raw_tracepoint/sys_exit")
 int leave(struct raw_tracepoint *context)
 {
 	struct task_struct *task = current_task();
-	struct pt_regs *registers = (struct pt_regs *)context->arguments[0];
+	struct pt_regs *registers = current_registers(task, context->arguments[0]);
 	s64 result = (s64)context->arguments[1];
 #if defined(__TARGET_ARCH_x86)
-	u64 id = READ(registers, orig_ax);
+	u64 id = READ_REGISTERS(registers, orig_ax);
 #else
-	u64 id = (u32)READ(registers, syscallno);
+	u64 id = (u32)READ_REGISTERS(registers, syscallno);
 #endif
 	u8 abi = NATIVE;
 	u32 number = 0;
@@ -668,7 +669,7 @@ int leave(struct raw_tracepoint *context)
 		return 0;
 	}
 	u32 thread = (u32)ids;
-	u64 started = READ(task, start_boottime);
+	u64 started = READ_TASK(task, start_boottime);
 	struct pending *pending = map_lookup(&pendings, &thread);
 	if (pending && pending->started == started && pending->number == number && pending->abi == abi) {
 		struct tally_key key = {
@@ -691,7 +692,7 @@ int leave(struct raw_tracepoint *context)
 		return 0;
 	}
 	// Only errors: a process that was just made comes back with 0 from the call that made it.
-	u32 filters = READ(task, seccomp.filter_count.counter);
+	u32 filters = READ_TASK(task, seccomp.filter_count.counter);
 	if (!filters || result >= 0 || result < -4095)
 		return 0;
 	struct origin origin = {};
@@ -715,7 +716,7 @@ int leave(struct raw_tracepoint *context)
 	    .filters = filters,
 	};
 	// A debugger can keep a call from going in, and so can its own program (syscall user dispatch).
-	key.ambiguous = READ(task, ptrace) != 0;
+	key.ambiguous = READ_TASK(task, ptrace) != 0;
 	if (HAS(struct task_struct, syscall_dispatch))
 		key.ambiguous |= READ(task, syscall_dispatch.selector) != 0;
 	if (started < began) {
