@@ -47,9 +47,10 @@ lint: setup ## formatting, clippy and documentation without a warning
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --locked --workspace --no-deps --quiet
 
 .PHONY: bench
-bench: setup ## evaluation beside the Go library; scan; the operator's reaction, start and scale on a real API server
+bench: setup ## evaluation beside the Go library; scan; the observer (as root); the operator's reaction, start and scale on a real API server
 	$(CARGO) bench --locked --package podfence-e2e --bench podsecurity
 	$(CARGO) bench --locked --package podfence-e2e --bench scan
+	$(CARGO) bench --locked --package podfence-e2e --bench observer
 	$(CARGO) bench --locked --package podfence-plan --bench seccomp_default
 	$(CARGO) bench --locked --package podfence-e2e --bench operator
 	PODFENCE_STORIES=all $(CARGO) test --locked --package podfence-e2e --test stories -- scale::
