@@ -140,7 +140,7 @@ impl Workshop {
 
     /// The observer as it begins.
     pub(crate) fn observer(&self) -> Result<Kernel> {
-        Ok(Kernel::start(self.tables.clone(), Clock::now())?)
+        Ok(Kernel::start(self.tables.clone(), Clock::now())?.0)
     }
 
     /// Looks which space a program of this mount namespace is in, and ignores it.

@@ -39,7 +39,7 @@ struct Holding {
 
 /// Observes, and says after every line that it reads what it holds.
 pub(crate) fn observe() -> Result<()> {
-    let mut kernel = Kernel::start(tables()?, Clock::now())?;
+    let (mut kernel, _news) = Kernel::start(tables()?, Clock::now())?;
     for line in std::io::stdin().lines() {
         line?;
         let began = Instant::now();

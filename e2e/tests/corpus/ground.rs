@@ -1,18 +1,19 @@
 //! The cluster that the programs run in. Starts processes, makes requests.
 
-use std::{path::Path, sync::Arc};
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use kube::Api;
 use podfence_e2e::{
     corpus::{Program, table},
     harness::Stage,
-    lab::{Lab, Node},
+    lab::{Image, Lab, Node},
     on_nodes::{create, facts_of, needs_nodes},
     story::{Agents, Cluster, Operator},
 };
 use podfence_seccomp::{Container, Filter, Loader, Profile};
 use serde_json::json;
+use tokio::sync::RwLock;
 
 use crate::images;
 
@@ -33,8 +34,8 @@ pub(crate) struct Ground {
     cluster: Arc<Cluster>,
     pub(crate) on: Arc<Node>,
     pub(crate) off: Arc<Node>,
-    /// Whether agents observe system calls.
-    pub(crate) observes: bool,
+    /// Held to read by stories that an agent's absence would disturb.
+    pub(crate) bustle: RwLock<()>,
     pub(crate) facts: table::Ground,
     /// What a container that adds no capability runs under where SeccompDefault is on.
     pub(crate) filter: Filter,
@@ -52,12 +53,17 @@ impl Stage for Ground {
         let operator = cluster.operator().await?;
         let operator = operator.flag("seccomp-settling-time", SETTLING).start();
         let operator = operator.await?;
-        let checkout = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-        let observes = checkout.join(OBSERVER).exists();
-        let folder = if observes { OBSERVER } else { "config/agent" };
-        let agents = Agents::install_from(folder, lab, &[&on, &off], &[]).await?;
         for node in [&on, &off] {
-            agents.sees(node, |_| Ok(())).await?;
+            node.import(&Image::busybox()).await?;
+        }
+        let agents = Agents::install_from(OBSERVER, lab, &[&on, &off], &[]).await?;
+        for node in [&on, &off] {
+            let observes = agents.sees(node, |report| {
+                ensure!(report.system_calls.is_some(), "{report:?}");
+                ensure!(report.problems.is_empty(), "{report:?}");
+                Ok(())
+            });
+            observes.await?;
         }
         assess(lab).await?;
         let info = facts_of(lab, &off).await?;
@@ -77,7 +83,7 @@ impl Stage for Ground {
             cluster,
             on,
             off,
-            observes,
+            bustle: RwLock::default(),
             facts,
             filter,
         })

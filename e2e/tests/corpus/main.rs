@@ -10,6 +10,7 @@
 mod ground;
 mod images;
 mod look;
+mod observed;
 mod runs;
 
 use std::{collections::BTreeSet, env, fs, path::Path, process::ExitCode, time::Duration};
@@ -36,12 +37,17 @@ const AT_ONCE: usize = 5;
 fn main() -> ExitCode {
     tell(vec![
         Case::new(programs_fail_as_was_said_before).within(LONGEST),
+        Case::new(observed::what_the_runtime_does_is_not_the_containers),
+        Case::new(observed::a_container_that_ends_at_once_is_seen),
+        Case::new(observed::what_is_denied_is_recorded),
+        Case::new(observed::an_agent_that_was_away_is_a_loss).within(LONGEST),
     ])
 }
 
 async fn programs_fail_as_was_said_before(shared: Shared<Ground>) -> anyhow::Result<()> {
     let programs = chosen()?;
     let ground = shared.get().await?;
+    let _bustle = ground.bustle.read().await;
     ground.import(&programs).await?;
     let runs = programs.into_iter().map(|program| run(&ground, program));
     let runs = stream::iter(runs).buffered(AT_ONCE);
