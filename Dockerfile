@@ -5,6 +5,10 @@
 #
 # Debian and glibc, as in the tests, linked statically; the memory allocator and resolver are then those that were tested.
 FROM rust:1.95-slim-bookworm AS build
+# Compiles what the agent runs in the kernel.
+RUN apt-get update && \
+    apt-get install --yes --no-install-recommends clang && \
+    rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY . .
 # Only with --target do the flags leave build scripts and procedural macros alone, which cannot be linked statically.
@@ -19,7 +23,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
 # server and the kubelet come with the service account, so no certificates are needed either.
 FROM scratch AS agent
 LABEL org.opencontainers.image.title="Podfence node agent" \
-      org.opencontainers.image.description="Looks at one node and keeps its NodeReport." \
+      org.opencontainers.image.description="Looks at one node, keeps its NodeReport, and observes system calls where it is told to." \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /podfence-agent /podfence-agent
 # Root, to whom belongs what it reads; config/agent takes every capability from it.

@@ -39,6 +39,8 @@ enum bpf_func_id {
 // `enum bpf_map_type`
 #define MAP_HASH 1
 #define MAP_ARRAY 2
+#define MAP_PERCPU_ARRAY 6
+#define MAP_LEAST_RECENT 9
 #define MAP_RING 27
 // Flags of map_update: only a key that is not there.
 #define NEW_ONLY 1

@@ -169,7 +169,8 @@ struct {
 } tallies SECTION(".maps");
 
 struct {
-	NUMBER(type, MAP_HASH);
+	// While nobody sees calls return, what is here stays: what is oldest makes room.
+	NUMBER(type, MAP_LEAST_RECENT);
 	NUMBER(max_entries, 4096);
 	TYPE(key, u32);
 	TYPE(value, struct executing);
@@ -213,7 +214,7 @@ struct scratch {
 	struct program program;
 };
 struct {
-	NUMBER(type, 6); // BPF_MAP_TYPE_PERCPU_ARRAY
+	NUMBER(type, MAP_PERCPU_ARRAY);
 	NUMBER(max_entries, 1);
 	TYPE(key, u32);
 	TYPE(value, struct scratch);
@@ -617,10 +618,8 @@ ALWAYS_INLINE void executed(struct task_struct *task, u32 process)
 {
 	struct executing *before = map_lookup(&executings, &process);
 	u64 from = 0;
-	if (before) {
+	if (before)
 		from = before->space;
-		map_delete(&executings, &process);
-	}
 	struct origin origin = {};
 	find_origin(task, &origin);
 	if (origin.space) {
@@ -664,8 +663,10 @@ int leave(struct raw_tracepoint *context)
 	const volatile struct rule *rule = &tables.rules[rule_of(abi, number)];
 	u64 ids = process_and_thread();
 	if (rule->kind == EXECUTE) {
+		u32 process = ids >> 32;
 		if (result == 0)
-			executed(task, ids >> 32);
+			executed(task, process);
+		map_delete(&executings, &process);
 		return 0;
 	}
 	u32 thread = (u32)ids;

@@ -339,7 +339,7 @@ impl Kernel {
         self.ignored.insert(id);
         self.known.remove(&id);
         self.lost.remove(&id);
-        Ok(())
+        self.forget_programs(id)
     }
 
     /// Forgets a space that is gone.
@@ -351,6 +351,11 @@ impl Kernel {
         self.ignored.remove(&id);
         self.known.remove(&id);
         self.lost.remove(&id);
+        self.forget_programs(id)
+    }
+
+    /// What is known of a space's programs and of the mounts that they lie on.
+    fn forget_programs(&mut self, id: SpaceId) -> Result<(), KernelError> {
         let programs: Vec<_> = self.programs.keys().collect::<Result<_, _>>()?;
         for key in programs {
             if key.starts_with(&id.0.to_ne_bytes()) {

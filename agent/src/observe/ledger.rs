@@ -13,7 +13,7 @@ use podfence_seccomp::evidence::{Call, Denial, Example, Phase, Sighting, Start};
 use podfence_seccomp::{Moment, Span};
 
 use super::context::{Context, Seat};
-use super::groups::container_of;
+use super::groups::{container_of, pod_of};
 use super::judged::{Confined, Filters, Judged, judged};
 use super::sight::{SeenCall, Sight, Space, SpaceId};
 use super::watched::{Seen, Since, Watched};
@@ -75,6 +75,8 @@ pub struct Ledger {
     /// The container of each space that counts, and since when that has ended.
     spaces: HashMap<SpaceId, (Box<str>, Option<Moment>)>,
     waiting: Waiting,
+    /// Whether control groups of this node's containers name their pods.
+    names_pods: bool,
     /// By the id of a run.
     runs: HashMap<Box<str>, Ran>,
     /// By the uid of a pod and the name of a container.
@@ -126,6 +128,7 @@ impl Ledger {
             filters: Filters::default(),
             spaces: HashMap::new(),
             waiting: Waiting::default(),
+            names_pods: false,
             runs: HashMap::new(),
             watches: BTreeMap::new(),
         }
@@ -292,6 +295,7 @@ impl Ledger {
             })
         });
         taken.notes.extend(start);
+        self.names_pods |= pod_of(&space.groups).is_some();
         self.spaces.insert(space.id, (id.into(), None));
         let Some(waited) = self.waiting.remove(space.id) else {
             return;
@@ -390,15 +394,16 @@ impl Ledger {
         }));
     }
 
-    /// Whether what was lost is one known pod's, and a note was made of that.
+    /// Whether it is known whose it was that was lost: a pod's, of which a note is made then where it
+    /// is one of this node's, or nobody's that is spoken of here. What says nothing of its pod where
+    /// others do is no container of a pod.
     fn lost_in_pod(&self, lost: &Lost, now: Moment, taken: &mut Taken) -> bool {
         let Some(uid) = &lost.pod else {
-            return false;
+            return self.names_pods;
         };
-        let is_known = self.runs.values().any(|ran| *ran.pod.uid == **uid);
         let span = Span::new(lost.since.min(now), now);
         self.lose(span, |of| *of == **uid, taken);
-        is_known
+        true
     }
 
     /// Something was lost of all containers of these pods.

@@ -195,7 +195,7 @@ fn what_is_never_named_is_a_loss_if_it_did_anything() {
     for (name, space, calls, losses) in [
         ("it made no call that counts", of_pod(uid), &[][..], 0),
         ("its pod is known", of_pod(uid), &calls, 1),
-        ("its pod is not", of_pod(unknown), &calls, 2),
+        ("its pod is none of the node's", of_pod(unknown), &calls, 0),
         ("it names no pod", space(1, '9', Some((3, 0))), &calls, 2),
     ] {
         let mut shown = Shown::new(&[]);
@@ -209,6 +209,28 @@ fn what_is_never_named_is_a_loss_if_it_did_anything() {
             .filter(|word| *word == "loss 4..64" || *word == "loss 63..64");
         assert_eq!(lost.count(), losses, "{name}: {words:?}");
     }
+}
+
+#[test]
+fn what_names_no_pod_where_others_do_is_no_container_of_a_pod() {
+    let uid = "0f0e0d0c-1111-2222-3333-abcdefabcdef";
+    let mut known = pod("a", &running('1', 3));
+    known["metadata"]["uid"] = json!(uid);
+    let mut own = space(1, '1', Some((3, 0)));
+    own.groups.push(format!("pod{uid}").into());
+    let alien = space(2, '9', Some((3, 0)));
+    let calls = [unshare(2, Fate::Success)];
+    let both = [own, alien];
+    let pods = [known];
+    let mut shown = Shown::new(&[]);
+    shown.take(4, sight(&both, &calls), &pods);
+    let taken = shown.take(64, sight(&both, &[]), &pods);
+    assert_eq!(taken.ignored, [SpaceId(2)]);
+    let words = words(&taken.notes);
+    assert!(
+        !words.iter().any(|word| word.starts_with("loss")),
+        "{words:?}"
+    );
 }
 
 #[test]

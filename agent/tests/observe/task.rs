@@ -70,7 +70,7 @@ impl Eyes for Shown {
     }
 
     async fn news(&mut self) {
-        std::future::pending().await;
+        std::future::pending::<()>().await;
     }
 }
 

@@ -101,8 +101,7 @@ pub(crate) async fn what_is_denied_is_recorded(shared: Shared<Ground>) -> anyhow
     let mut denied = deployment(NAMESPACE, name, ground.on.name(), Image::busybox().name());
     let folder = tempfile::tempdir()?;
     let program = compile_program("calls", folder.path())?;
-    let image =
-        Image::of_program("calls", program).with_arguments(&["user_namespace", "tolerates"]);
+    let image = Image::of_program("calls", program).with_arguments(&["mount", "tolerates"]);
     ground.on.import(&image).await?;
     denied["spec"]["template"]["spec"]["containers"][0]["image"] = json!(image.name());
     create(ground.lab(), &denied).await?;
@@ -118,7 +117,7 @@ pub(crate) async fn what_is_denied_is_recorded(shared: Shared<Ground>) -> anyhow
     );
     let flags = denial.arguments.as_ref().and_then(|all| all.get("0"));
     ensure!(
-        flags.map(String::as_str) == Some("0x10000000"),
+        flags.map(String::as_str) == Some("0x10020000"),
         "{denial:?}"
     );
     ensure!(!denial.ambiguous, "{denial:?}");
