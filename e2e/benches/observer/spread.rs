@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// Of fewer figures than this, quartiles say nothing.
+const FEW: f64 = 8.0;
+
 /// The least, the quartiles and the most of some figures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Spread {
@@ -15,6 +18,8 @@ pub(crate) struct Spread {
     pub(crate) upper: f64,
     /// The most.
     pub(crate) most: f64,
+    /// How far the median may be off: twice its standard error, were the figures normal.
+    pub(crate) doubt: f64,
 }
 
 impl Spread {
@@ -23,6 +28,8 @@ impl Spread {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
         let last = figures.len().saturating_sub(1);
+        #[expect(clippy::cast_precision_loss, reason = "there are a few dozen")]
+        let count = figures.len() as f64;
         let at = |quarter: usize| figures.get(last * quarter / 4).copied().unwrap_or(f64::NAN);
         Self {
             least: at(0),
@@ -30,6 +37,13 @@ impl Spread {
             median: at(2),
             upper: at(3),
             most: at(4),
+            // Of normal figures the quartiles are 1.349 standard deviations apart, and the median's
+            // error is 1.253 of them by the root of the count.
+            doubt: if count < FEW {
+                f64::INFINITY
+            } else {
+                2.0 * 1.253 * (at(3) - at(1)) / (1.349 * count.sqrt())
+            },
         }
     }
 }
@@ -44,6 +58,7 @@ impl fmt::Display for Spread {
             median,
             upper,
             most,
+            doubt: _,
         } = self;
         write!(
             formatter,
