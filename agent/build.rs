@@ -13,7 +13,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let registers = match env::var("CARGO_CFG_TARGET_ARCH")?.as_str() {
         "x86_64" => "x86",
         "aarch64" => "arm64",
-        other => return Err(format!("the observer is not written for {other}").into()),
+        // Without it the agent is what it is elsewhere, and says that it observes nothing.
+        _ => return Ok(std::fs::write(out.join("observer.o"), "")?),
     };
     let clang = env::var_os("CLANG").unwrap_or_else(|| "clang".into());
     let status = Command::new(&clang)

@@ -40,6 +40,9 @@ const CHANGED: u32 = 1;
 /// Why nothing is observed.
 #[derive(Debug, thiserror::Error)]
 pub enum KernelError {
+    /// The programs know the registers of other machines only.
+    #[error("the observer is not written for this architecture; it is for amd64 and arm64")]
+    Architecture,
     /// The kernel does not say where its structures have their fields.
     #[error(
         "failed to read the types of the kernel; the observer needs one of 5.8 or newer with \
@@ -106,6 +109,9 @@ impl Kernel {
     /// # Errors
     /// When the kernel does not take them.
     pub fn start(tables: Tables, now: Clock) -> Result<(Self, RingBuf<MapData>), KernelError> {
+        if OBJECT.is_empty() {
+            return Err(KernelError::Architecture);
+        }
         let types = Btf::from_sys_fs().map_err(KernelError::Types)?;
         let began = u64::try_from((now.since_boot + ATTACHING).as_nanos()).unwrap_or(u64::MAX);
         let mut ebpf = EbpfLoader::new()
