@@ -88,6 +88,8 @@ pub struct Kernel {
     /// What each space had lost at the last look.
     lost: HashMap<SpaceId, u64>,
     lost_anywhere: u64,
+    /// Calls that went in while nobody saw calls return.
+    unfollowed: u64,
     changed: u64,
     ignored: HashSet<SpaceId>,
     /// Calls that were said not to have come back, by thread.
@@ -137,6 +139,7 @@ impl Kernel {
             known: BTreeMap::new(),
             lost: HashMap::new(),
             lost_anywhere: 0,
+            unfollowed: 0,
             changed: 0,
             ignored: HashSet::new(),
             waiting: HashMap::new(),
@@ -178,12 +181,26 @@ impl Kernel {
     /// When the kernel refuses.
     pub fn follow_returns(&mut self, needed: bool) -> Result<(), KernelError> {
         match (needed, self.returns.take()) {
-            (true, None) => self.returns = Some(self.attach("leave", "sys_exit")?),
+            (true, None) => {
+                self.returns = Some(self.attach("leave", "sys_exit")?);
+                self.forget_pendings()?;
+            }
             (false, Some(link)) => {
                 let detached = self.program("leave")?.detach(link);
                 detached.map_err(|source| refused("leave", source))?;
             }
             (_, unchanged) => self.returns = unchanged,
+        }
+        Ok(())
+    }
+
+    /// Calls that went in while nobody saw calls return: it is not known what became of them, and
+    /// those that have returned would seem to wait for ever.
+    fn forget_pendings(&mut self) -> Result<(), KernelError> {
+        let all: Vec<_> = self.pendings.iter().collect::<Result<_, _>>()?;
+        for (thread, bytes) in all {
+            found(self.pendings.remove(&thread))?;
+            self.unfollowed += u64::from(!RawPending::read(&bytes).passes);
         }
         Ok(())
     }
@@ -196,7 +213,7 @@ impl Kernel {
         let lost = self.totals.get(&LOST, 0)?;
         let changed = self.totals.get(&CHANGED, 0)?;
         let mut sight = Sight {
-            lost: lost.saturating_sub(self.lost_anywhere),
+            lost: lost.saturating_sub(self.lost_anywhere) + std::mem::take(&mut self.unfollowed),
             ..Sight::default()
         };
         self.lost_anywhere = lost;

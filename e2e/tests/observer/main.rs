@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use podfence_agent::observe::{
     assumption,
-    sight::{Fate, SeenCall},
+    clock::Clock,
+    sight::{Fate, SeenCall, Sight},
 };
 use podfence_e2e::{
     eventually,
@@ -16,7 +17,7 @@ use podfence_e2e::{
 };
 use podfence_seccomp::{Abi, Errno, syscalls};
 
-use watched::{PATIENCE, Program, Watched, needs_root};
+use watched::{PATIENCE, Program, Watched, kernel, needs_root};
 
 fn main() -> ExitCode {
     tell(vec![
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         Case::new(who_leaves_its_namespace_stays_what_it_is),
         Case::new(a_namespace_of_its_own_is_another_space),
         Case::new(a_start_is_seen_and_a_later_one_is_none),
+        Case::new(calls_are_seen_to_return_only_while_that_is_asked_for),
         Case::new(what_is_too_much_is_lost_and_that_is_said),
     ])
 }
@@ -186,6 +188,28 @@ async fn a_start_is_seen_and_a_later_one_is_none(shared: Shared<Watched>) -> any
     let program = program.await?;
     ensure!(begun(&program) == Some(first), "{program:?}");
     process.stop().await
+}
+
+async fn calls_are_seen_to_return_only_while_that_is_asked_for(
+    shared: Shared<Watched>,
+) -> anyhow::Result<()> {
+    let watched = shared.get().await?;
+    let mut kernel = kernel()?;
+    let seen = |sight: Sight, program: &Program| {
+        let path = format!("/{}", program.name);
+        let mut calls = sight.calls.into_iter();
+        calls.any(|call| call.executable.ends_with(&path))
+    };
+    kernel.follow_returns(false)?;
+    let unseen = watched.run("refused").await?;
+    ensure!(!seen(kernel.look(Clock::now())?, &unseen));
+    // What became of its call is unknown, and does not seem to wait.
+    kernel.follow_returns(true)?;
+    let sight = kernel.look(Clock::now())?;
+    ensure!(sight.lost > 0 && !seen(sight, &unseen));
+    let program = watched.run("refused").await?;
+    ensure!(seen(kernel.look(Clock::now())?, &program));
+    Ok(())
 }
 
 async fn what_is_too_much_is_lost_and_that_is_said(shared: Shared<Watched>) -> anyhow::Result<()> {

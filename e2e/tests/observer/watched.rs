@@ -65,14 +65,20 @@ pub(crate) fn needs_root() -> anyhow::Result<()> {
     Err(skipped("only root may load programs into the kernel"))
 }
 
+/// Programs of the observer's, at work.
+pub(crate) fn kernel() -> anyhow::Result<Kernel> {
+    let profile: Profile = "containerd/2.3.7".parse()?;
+    let sieve = Sieve::of(&profile.rules, Architecture::Amd64, "6.18".parse()?)?;
+    let (kernel, _) = Kernel::start(Tables::of(&sieve)?, Clock::now())?;
+    Ok(kernel)
+}
+
 impl Stage for Watched {
     async fn build() -> anyhow::Result<Self> {
         needs_root()?;
         let folder = tempfile::tempdir()?;
         let program = compile_program("seen", folder.path())?;
-        let profile: Profile = "containerd/2.3.7".parse()?;
-        let sieve = Sieve::of(&profile.rules, Architecture::Amd64, "6.18".parse()?)?;
-        let (mut kernel, _) = Kernel::start(Tables::of(&sieve)?, Clock::now())?;
+        let mut kernel = kernel()?;
         let sights = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&sights);
         let looking = tokio::spawn(async move {
