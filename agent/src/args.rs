@@ -29,6 +29,11 @@ pub struct Args {
     #[command(flatten)]
     places: Places,
 
+    /// Records of system calls that are written in a minute at most, once eight were written at once.
+    /// What waits is merged
+    #[arg(long, value_name = "NUMBER", default_value_t = 6, value_parser = clap::value_parser!(u32).range(1..=600))]
+    records_per_minute: u32,
+
     /// The authority that signed the kubelet's certificate. The token is sent to nobody else
     #[arg(long, value_name = "FILE", default_value = AUTHORITY)]
     kubelet_authority: PathBuf,
@@ -179,6 +184,8 @@ pub struct Config {
     pub functions: Functions,
     /// Where to look.
     pub places: Places,
+    /// How soon after one record of system calls another one may be written, in the long run.
+    pub record_pace: Duration,
     /// How to ask the kubelet.
     pub kubelet: KubeletAccess,
     /// Where `/healthz` and `/readyz` are served.
@@ -213,6 +220,7 @@ impl Args {
             node_name,
             functions,
             places,
+            records_per_minute,
             kubelet_authority,
             kubelet_token,
             kubelet_address,
@@ -231,6 +239,7 @@ impl Args {
             node_name,
             functions,
             places,
+            record_pace: Duration::from_secs(60) / records_per_minute,
             kubelet: KubeletAccess {
                 authority: kubelet_authority,
                 token: kubelet_token,

@@ -70,7 +70,8 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let looker = Looker::new(config.functions, config.places);
     let writer = Writer::new(client.clone(), node);
     let observing = config.functions.system_calls;
-    let observing = observing.then(|| link::start(KernelEyes::default(), client, node));
+    let observing =
+        observing.then(|| link::start(KernelEyes::default(), client, node, config.record_pace));
     let link = observing.as_ref().map(Observing::link);
     let driver = Driver::new(
         config.functions,

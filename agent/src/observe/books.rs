@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
 
 use podfence_seccomp::Moment;
 use podfence_seccomp::evidence::Fact;
@@ -47,9 +48,9 @@ struct Unknown {
 impl Books {
     /// Nothing is known yet.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, pace: Duration) -> Self {
         Self {
-            schedule: Schedule::new(now),
+            schedule: Schedule::new(now, pace),
             known: HashMap::new(),
             unknown: BTreeMap::new(),
             records: BTreeMap::new(),

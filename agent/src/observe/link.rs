@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use kube::Client;
 use podfence_seccomp::Profile;
@@ -29,13 +30,18 @@ pub struct Observing {
     task: JoinHandle<()>,
 }
 
-/// Starts an observer.
+/// Starts an observer that in the long run writes once in so long a time.
 #[must_use]
-pub fn start<E: Eyes + Send + 'static>(eyes: E, client: Client, node: &str) -> Observing {
+pub fn start<E: Eyes + Send + 'static>(
+    eyes: E,
+    client: Client,
+    node: &str,
+    pace: Duration,
+) -> Observing {
     let (view, view_out) = watch::channel(View::default());
     let (said_in, said) = watch::channel(Said::default());
     let (stop, stopped) = oneshot::channel();
-    let observer = Observer::new(eyes, client, node);
+    let observer = Observer::new(eyes, client, node, pace);
     let shutdown = async {
         // Whoever could stop it is gone: that is an end as well.
         stopped.await.unwrap_or_default();

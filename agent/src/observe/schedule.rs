@@ -19,10 +19,12 @@ const SETTLE: Duration = Duration::from_secs(2);
 const FIRST: Duration = Duration::from_secs(15);
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
-/// Writes of a node at once, and how soon there is another one: with a thousand nodes at most a
-/// hundred writes a second, and only while all of them have something to tell.
+/// Writes of a node at once.
 const BURST: u32 = 8;
-const REFILL: Duration = Duration::from_secs(10);
+
+/// How soon there is another one, unless it is told otherwise: with a thousand nodes at most a hundred
+/// writes a second, and only while all of them have something to tell.
+pub const PACE: Duration = Duration::from_secs(10);
 
 /// When each record is written.
 #[derive(Debug)]
@@ -51,18 +53,21 @@ struct Turn {
 #[derive(Debug)]
 struct Bucket {
     left: u32,
+    /// How soon there is another one.
+    pace: Duration,
     /// Since when the next one is on its way, if some are missing.
     since: Instant,
 }
 
 impl<K: Ord + Clone> Schedule<K> {
-    /// Nothing is to be written.
+    /// Nothing is to be written, and in the long run only once in so long a time.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub fn new(now: Instant, pace: Duration) -> Self {
         Self {
             turns: BTreeMap::new(),
             bucket: Bucket {
                 left: BURST,
+                pace,
                 since: now,
             },
         }
@@ -172,9 +177,9 @@ impl Turn {
 
 impl Bucket {
     fn take(&mut self, now: Instant) -> bool {
-        while self.left < BURST && now.duration_since(self.since) >= REFILL {
+        while self.left < BURST && now.duration_since(self.since) >= self.pace {
             self.left += 1;
-            self.since += REFILL;
+            self.since += self.pace;
         }
         if self.left == BURST {
             self.since = now;
@@ -191,13 +196,13 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use super::{Schedule, Urgency};
+    use super::{PACE, Schedule, Urgency};
 
     /// When records are written within this many seconds, if each write takes no time. `notes` are
     /// when there is something to tell, of which and how urgent.
     fn written(seconds: u64, notes: &[(u64, &'static str, Urgency)]) -> Vec<(u64, &'static str)> {
         let start = Instant::now();
-        let mut schedule = Schedule::new(start);
+        let mut schedule = Schedule::new(start, PACE);
         let mut written = Vec::new();
         let mut notes = notes.to_vec();
         notes.sort_by_key(|(at, ..)| *at);
@@ -273,7 +278,7 @@ mod tests {
     #[test]
     fn what_fails_is_tried_again_later_and_nothing_is_lost() {
         let start = Instant::now();
-        let mut schedule = Schedule::new(start);
+        let mut schedule = Schedule::new(start, PACE);
         schedule.note(&"a", Urgency::News, start);
         let now = start + Duration::from_secs(2);
         assert_eq!(schedule.next(now), Some("a"));

@@ -149,9 +149,10 @@ enum Done {
 }
 
 impl<E: Eyes> Observer<E> {
-    /// An observer of this node, whose eyes are opened when it is known what they go by.
+    /// An observer of this node, whose eyes are opened when it is known what they go by, and which in
+    /// the long run writes once in so long a time.
     #[must_use]
-    pub fn new(eyes: E, client: Client, node: &str) -> Self {
+    pub fn new(eyes: E, client: Client, node: &str, pace: Duration) -> Self {
         Self {
             eyes,
             client,
@@ -161,7 +162,7 @@ impl<E: Eyes> Observer<E> {
             reopen: None,
             needed: Instant::now(),
             ledger: None,
-            books: Books::new(Instant::now()),
+            books: Books::new(Instant::now(), pace),
             is_lost: false,
             failures: 0,
             problems: Problems::default(),

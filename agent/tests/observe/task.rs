@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::Method;
 use podfence_agent::cluster::Node;
 use podfence_agent::observe::context::Context;
+use podfence_agent::observe::schedule::PACE;
 use podfence_agent::observe::sight::{Fate, Sight, SpaceId};
 use podfence_agent::observe::task::{Eyes, Observer, Said, View};
 use podfence_seccomp::Moment;
@@ -98,7 +99,7 @@ struct Running {
 }
 
 fn run(api: &Api, eyes: &Shown, view: View) -> Running {
-    let observer = Observer::new(eyes.clone(), api.client(), "node-1");
+    let observer = Observer::new(eyes.clone(), api.client(), "node-1", PACE);
     let (view, view_out) = watch::channel(view);
     let (said_in, said) = watch::channel(Said::default());
     let (stop, stopped) = oneshot::channel();

@@ -57,10 +57,11 @@ impl<'a> Agents<'a> {
         nodes: &[&Arc<Node>],
         without: &[&str],
     ) -> anyhow::Result<Self> {
-        Self::install_from("config/agent", lab, nodes, without).await
+        Self::install_from("config/agent", lab, nodes, without, &[]).await
     }
 
-    /// As [`Self::install`], from this folder of the checkout, which is an overlay of `config/agent`.
+    /// As [`Self::install`], from this folder of the checkout, which is an overlay of `config/agent`,
+    /// with more arguments.
     ///
     /// # Errors
     ///
@@ -70,6 +71,7 @@ impl<'a> Agents<'a> {
         lab: &'a Lab,
         nodes: &[&Arc<Node>],
         without: &[&str],
+        arguments: &[&str],
     ) -> anyhow::Result<Self> {
         let image = Image::of_program(AGENT_NAME, build_agent().await?);
         for node in nodes {
@@ -83,7 +85,7 @@ impl<'a> Agents<'a> {
             match object["kind"].as_str() {
                 Some("DaemonSet") => {
                     for node in nodes {
-                        objects.push(on(node, &object, lab, &image)?);
+                        objects.push(on(node, &object, lab, &image, arguments)?);
                     }
                 }
                 Some("ClusterRole") => {
@@ -180,7 +182,13 @@ impl<'a> Agents<'a> {
 /// The DaemonSet for one node. The lab's nodes share their network with this machine, on whose
 /// loopback address alone the API server and the kubelets listen: so the agent uses it too, each
 /// with a port of its own for its probes.
-fn on(node: &Node, shipped: &Value, lab: &Lab, image: &Image) -> anyhow::Result<Value> {
+fn on(
+    node: &Node,
+    shipped: &Value,
+    lab: &Lab,
+    image: &Image,
+    more: &[&str],
+) -> anyhow::Result<Value> {
     let mut daemon_set = shipped.clone();
     let name = format!("{AGENT_NAME}-{}", node.name());
     daemon_set["metadata"]["name"] = json!(name);
@@ -197,6 +205,7 @@ fn on(node: &Node, shipped: &Value, lab: &Lab, image: &Image) -> anyhow::Result<
     container["ports"][0]["containerPort"] = json!(port);
     let arguments = container["args"].as_array_mut().context("no arguments")?;
     arguments.retain(|argument| argument != "--health-address=0.0.0.0:8081");
+    arguments.extend(more.iter().map(|argument| json!(argument)));
     arguments.push(json!(format!("--health-address=127.0.0.1:{port}")));
     for probe in ["livenessProbe", "readinessProbe"] {
         container[probe]["httpGet"]["host"] = json!("127.0.0.1");

@@ -23,6 +23,8 @@ pub(crate) const NAMESPACE: &str = "corpus";
 pub(crate) const MINIMUM_OBSERVATION: &str = "10s";
 /// How long a program must be ready to fare well, longer than any takes to fail.
 pub(crate) const SETTLING: &str = "60s";
+/// Here a workload lives for a minute, and there are more of them than on most nodes in a day.
+const WRITES: &str = "--records-per-minute=120";
 /// The agents with the observer.
 const OBSERVER: &str = "config/agent-observer";
 
@@ -56,7 +58,7 @@ impl Stage for Ground {
         for node in [&on, &off] {
             node.import(&Image::busybox()).await?;
         }
-        let agents = Agents::install_from(OBSERVER, lab, &[&on, &off], &[]).await?;
+        let agents = Agents::install_from(OBSERVER, lab, &[&on, &off], &[], &[WRITES]).await?;
         for node in [&on, &off] {
             let observes = agents.sees(node, |report| {
                 ensure!(report.system_calls.is_some(), "{report:?}");
