@@ -27,6 +27,8 @@ use crate::wrong_objects::{Change, changed, set};
 
 /// The API server serves a new kind in a second, on a busy machine later.
 const ESTABLISHED_TIMEOUT: Duration = Duration::from_secs(60);
+/// Until the controllers have said all that they have to say of new workloads.
+const SETTLED: Duration = Duration::from_secs(60);
 /// kubectl spends its time waiting; more at once than this only fights for two cores.
 const KUBECTLS: usize = 6;
 /// The name under which Flux applies.
@@ -252,10 +254,12 @@ async fn samples_are_taken_without_a_warning(api: Shared<Api>) -> anyhow::Result
         "kubectl printed {}",
         output.stderr
     );
-    lab.kubectl(&[&["diff"], &samples[..]].concat())
-        .await
-        .context("the samples drift")?;
-    Ok(())
+    // The controllers still write statuses, and what changes while kubectl compares looks like a drift.
+    eventually(SETTLED, async || {
+        let diff = lab.kubectl(&[&["diff"], &samples[..]].concat()).await;
+        diff.map(drop).context("the samples drift")
+    })
+    .await
 }
 
 fn shortest_policy() -> Value {
