@@ -12,7 +12,7 @@ mod key;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::{Moment, Span};
+use crate::Span;
 
 pub use call::{Arguments, Call, Denial, Example, Magnitude, Outcome, Phase, Sighting, Source};
 pub use coverage::{Coverage, Gap, Start};
@@ -139,13 +139,13 @@ impl Known {
                 join(&mut self.denials, denial, sighting, Sighting::join);
             }
             Observation::Stretch(span) => {
-                unite(&mut self.stretches, span);
+                span.add_to(&mut self.stretches);
             }
             Observation::Start(start) => {
                 self.starts.insert(start);
             }
             Observation::Loss(span) => {
-                unite(&mut self.losses, span);
+                span.add_to(&mut self.losses);
             }
             Observation::Health(health, span) => {
                 join(&mut self.health, health, span, Span::join);
@@ -164,56 +164,4 @@ fn join<K: Ord, V: Clone>(map: &mut BTreeMap<K, V>, key: K, value: V, both: fn(V
         None => value,
     };
     map.insert(key, joined);
-}
-
-/// Adds a span, as one with those that it overlaps, so that a set of them stays as small as it can
-/// be: an observer says every minute what it has watched since the last one.
-fn unite(spans: &mut BTreeSet<Span>, span: Span) {
-    // INVARIANT: no two of them overlap. So of those that begin before it, only the last can reach
-    // into it.
-    let end_of_time = Moment::from_unix_seconds(u64::MAX);
-    let mut before = spans.range(..Span::new(span.first(), span.first()));
-    let begun = before.next_back().filter(|known| known.overlaps(span));
-    let later =
-        spans.range(Span::new(span.first(), span.first())..=Span::new(span.last(), end_of_time));
-    let overlapped: Vec<Span> = begun.into_iter().chain(later).copied().collect();
-    let mut united = span;
-    for known in overlapped {
-        spans.remove(&known);
-        united = united.join(known);
-    }
-    spans.insert(united);
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::{Moment, Span, unite};
-
-    /// Few moments, so that a set of them says the same as the spans.
-    const MOMENTS: u64 = 40;
-
-    #[test]
-    fn united_spans_are_apart_and_hold_the_same_moments() {
-        let at = Moment::from_unix_seconds;
-        for seed in 0..500 {
-            let rng = &mut fastrand::Rng::with_seed(seed);
-            let (mut spans, mut held) = (BTreeSet::new(), BTreeSet::new());
-            for _ in 0..rng.usize(..12) {
-                let first = rng.u64(..MOMENTS);
-                let last = (first + rng.u64(..6)).min(MOMENTS - 1);
-                held.extend(first..=last);
-                unite(&mut spans, Span::new(at(first), at(last)));
-            }
-            let holds = |moment| spans.iter().any(|span| span.holds(at(moment)));
-            for moment in 0..MOMENTS {
-                assert_eq!(holds(moment), held.contains(&moment), "{seed}: {moment}");
-            }
-            let next = spans.iter().skip(1);
-            for (one, other) in spans.iter().zip(next) {
-                assert!(!one.overlaps(*other), "{seed}: {one:?} {other:?}");
-            }
-        }
-    }
 }

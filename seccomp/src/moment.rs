@@ -1,5 +1,6 @@
 //! A point in time, and a stretch between two. Pure: nothing here reads a clock.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// A point in time, to the second: what records keep and what conditions print.
@@ -83,6 +84,25 @@ impl Span {
         self.first <= other.last && other.first <= self.last
     }
 
+    /// Adds it to others, as one with those that it overlaps, so that a set of them stays as small as it
+    /// can be: an observer says every minute what it has watched since the last one.
+    pub fn add_to(self, spans: &mut BTreeSet<Self>) {
+        // INVARIANT: no two of them overlap. So of those that begin before it, only the last can reach
+        // into it.
+        let end_of_time = Moment::from_unix_seconds(u64::MAX);
+        let mut before = spans.range(..Self::new(self.first, self.first));
+        let begun = before.next_back().filter(|known| known.overlaps(self));
+        let later =
+            spans.range(Self::new(self.first, self.first)..=Self::new(self.last, end_of_time));
+        let overlapped: Vec<Self> = begun.into_iter().chain(later).copied().collect();
+        let mut united = self;
+        for known in overlapped {
+            spans.remove(&known);
+            united = united.join(known);
+        }
+        spans.insert(united);
+    }
+
     /// Whether the moment is in it.
     #[must_use]
     pub fn holds(self, moment: Moment) -> bool {
@@ -92,6 +112,7 @@ impl Span {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
     use std::time::Duration;
 
     use super::{Moment, Span};
@@ -121,6 +142,32 @@ mod tests {
                 want,
                 "{other:?}"
             );
+        }
+    }
+
+    /// Few moments, so that a set of them says the same as the spans.
+    const MOMENTS: u64 = 40;
+
+    #[test]
+    fn united_spans_are_apart_and_hold_the_same_moments() {
+        let at = Moment::from_unix_seconds;
+        for seed in 0..500 {
+            let rng = &mut fastrand::Rng::with_seed(seed);
+            let (mut spans, mut held) = (BTreeSet::new(), BTreeSet::new());
+            for _ in 0..rng.usize(..12) {
+                let first = rng.u64(..MOMENTS);
+                let last = (first + rng.u64(..6)).min(MOMENTS - 1);
+                held.extend(first..=last);
+                Span::new(at(first), at(last)).add_to(&mut spans);
+            }
+            let holds = |moment| spans.iter().any(|span| span.holds(at(moment)));
+            for moment in 0..MOMENTS {
+                assert_eq!(holds(moment), held.contains(&moment), "{seed}: {moment}");
+            }
+            let next = spans.iter().skip(1);
+            for (one, other) in spans.iter().zip(next) {
+                assert!(!one.overlaps(*other), "{seed}: {one:?} {other:?}");
+            }
         }
     }
 

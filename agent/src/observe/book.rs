@@ -52,8 +52,8 @@ struct Page {
     calls: BTreeMap<Call, Tally>,
     denials: BTreeMap<Denial, Tally>,
     starts: BTreeSet<Start>,
-    watched: Vec<Span>,
-    losses: Vec<Span>,
+    watched: BTreeSet<Span>,
+    losses: BTreeSet<Span>,
     /// When the last note came.
     last: Moment,
 }
@@ -79,9 +79,7 @@ impl Book {
             }
             What::Start(start) => page.start(start),
             What::Watched(span) => {
-                unite(&mut page.watched, span);
-                let excess = page.watched.len().saturating_sub(MOST_SPANS);
-                page.watched.drain(..excess);
+                page.watch(span);
                 Some(Urgency::Growth)
             }
             What::Loss(span) => page.lose(span),
@@ -140,8 +138,8 @@ impl Book {
                 calls: BTreeMap::new(),
                 denials: BTreeMap::new(),
                 starts: BTreeSet::new(),
-                watched: Vec::new(),
-                losses: Vec::new(),
+                watched: BTreeSet::new(),
+                losses: BTreeSet::new(),
                 last: now,
             });
         }
@@ -166,6 +164,13 @@ impl Page {
         is_new.then_some(urgency)
     }
 
+    fn watch(&mut self, span: Span) {
+        span.add_to(&mut self.watched);
+        while self.watched.len() > MOST_SPANS {
+            self.watched.pop_first();
+        }
+    }
+
     /// Something was lost. What goes on being lost is no news.
     fn lose(&mut self, span: Span) -> Option<Urgency> {
         let is_known = |loss: &Span| loss.first() <= span.first() && loss.last() >= span.last();
@@ -173,13 +178,12 @@ impl Page {
             return None;
         }
         let goes_on = self.losses.iter().any(|loss| loss.overlaps(span));
-        unite(&mut self.losses, span);
+        span.add_to(&mut self.losses);
         // Only until when something was lost counts.
-        while let [one, other, ..] = self.losses.as_slice()
-            && self.losses.len() > MOST_SPANS
+        while self.losses.len() > MOST_SPANS
+            && let (Some(one), Some(other)) = (self.losses.pop_first(), self.losses.pop_first())
         {
-            let joined = one.join(*other);
-            self.losses.splice(..2, [joined]);
+            self.losses.insert(one.join(other));
         }
         Some(if goes_on {
             Urgency::Growth
@@ -215,7 +219,7 @@ impl Page {
             self.start(start);
         }
         for span in watched {
-            unite(&mut self.watched, span);
+            self.watch(span);
         }
         for span in losses {
             self.lose(span);
@@ -266,18 +270,4 @@ fn add<K: Ord>(
     }
     kinds.insert(kind, Tally(count, seen));
     Some(Urgency::News)
-}
-
-/// Adds a span to sorted ones that are apart.
-fn unite(spans: &mut Vec<Span>, span: Span) {
-    let mut united = span;
-    spans.retain(|known| {
-        let is_apart = !known.overlaps(united);
-        if !is_apart {
-            united = united.join(*known);
-        }
-        is_apart
-    });
-    let at = spans.partition_point(|known| *known < united);
-    spans.insert(at, united);
 }
