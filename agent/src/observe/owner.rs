@@ -84,14 +84,8 @@ async fn controller(
     of: &Holder,
     kind: Kind,
 ) -> Result<Option<Holder>, OwnerError> {
-    let resource = ApiResource {
-        plural: kind.plural().to_owned(),
-        ..ApiResource::from_gvk(&GroupVersionKind::gvk(
-            kind.group(),
-            kind.version(),
-            kind.as_str(),
-        ))
-    };
+    let named = GroupVersionKind::gvk(kind.group(), kind.version(), kind.as_str());
+    let resource = ApiResource::from_gvk_with_plural(&named, kind.plural());
     let name = || of.name.to_string();
     let api: Api<DynamicObject> = Api::namespaced_with(client.clone(), &of.namespace, &resource);
     let answer = timeout(REQUEST_TIMEOUT, api.get_metadata_opt(&of.name)).await;

@@ -84,14 +84,8 @@ fn workload_name(target: &TargetArguments) -> String {
 /// The workload itself, by what every object has.
 async fn workload(client: &Client, target: &TargetArguments) -> Result<ObjectMeta, AskError> {
     let kind = target.workload.kind;
-    let resource = ApiResource {
-        plural: kind.plural().to_owned(),
-        ..ApiResource::from_gvk(&GroupVersionKind::gvk(
-            kind.group(),
-            kind.version(),
-            kind.as_str(),
-        ))
-    };
+    let named = GroupVersionKind::gvk(kind.group(), kind.version(), kind.as_str());
+    let resource = ApiResource::from_gvk_with_plural(&named, kind.plural());
     let objects: Api<DynamicObject> =
         Api::namespaced_with(client.clone(), &target.namespace, &resource);
     let name = workload_name(target);
