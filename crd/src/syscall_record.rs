@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
 use kube::{CustomResource, KubeSchema};
-use schemars::JsonSchema;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 use crate::words::words;
@@ -191,12 +191,7 @@ pub struct RecordedCall {
     /// The arguments that count, by position from 0, as hexadecimal numbers: 0x10000000. Absent
     /// where nobody recorded them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        extend("maxProperties" = 6),
-        extend("additionalProperties" = {
-            "type": "string", "maxLength": 18, "pattern": "^0x[0-9a-f]{1,16}$",
-        })
-    )]
+    #[schemars(schema_with = "arguments")]
     pub arguments: Option<BTreeMap<String, String>>,
 
     /// How it was called, as in x86_64.
@@ -226,12 +221,7 @@ pub struct RecordedDenial {
     /// The arguments that count, by position from 0, as hexadecimal numbers: 0x10000000. Absent
     /// where nobody recorded them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        extend("maxProperties" = 6),
-        extend("additionalProperties" = {
-            "type": "string", "maxLength": 18, "pattern": "^0x[0-9a-f]{1,16}$",
-        })
-    )]
+    #[schemars(schema_with = "arguments")]
     pub arguments: Option<BTreeMap<String, String>>,
 
     /// How it was called, as in x86_64.
@@ -250,6 +240,17 @@ pub struct RecordedDenial {
     /// When, where and how often.
     #[serde(flatten)]
     pub seen: RecordedSighting,
+}
+
+/// Arguments by position, as hexadecimal numbers.
+fn arguments(_: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "type": ["object", "null"],
+        "maxProperties": 6,
+        "additionalProperties": {
+            "type": "string", "maxLength": 18, "pattern": "^0x[0-9a-f]{1,16}$",
+        },
+    })
 }
 
 /// What is false is left out.
