@@ -77,6 +77,18 @@ impl Lab {
             taint: None,
         }
     }
+
+    /// Starts two nodes, `on` with SeccompDefault and `off` without.
+    ///
+    /// # Errors
+    ///
+    /// When one of them does not start.
+    pub async fn on_and_off(&self) -> anyhow::Result<(Arc<Node>, Arc<Node>)> {
+        tokio::try_join!(
+            self.node("on").seccomp_default(true).start(),
+            self.node("off").start(),
+        )
+    }
 }
 
 impl NodeBuilder<'_> {

@@ -48,10 +48,7 @@ impl Stage for Ground {
         needs_nodes()?;
         let cluster = Cluster::start_for_nodes().await?;
         let lab = cluster.lab();
-        let (on, off) = tokio::try_join!(
-            lab.node("on").seccomp_default(true).start(),
-            lab.node("off").start(),
-        )?;
+        let (on, off) = lab.on_and_off().await?;
         let operator = cluster.operator().await?;
         let operator = operator.flag("seccomp-settling-time", SETTLING).start();
         let operator = operator.await?;

@@ -36,7 +36,7 @@ impl Ground {
         &self,
         program: &Program,
         took: Duration,
-    ) -> anyhow::Result<Option<Observed>> {
+    ) -> anyhow::Result<Observed> {
         let name = name_on(program, &self.off);
         let enough = eventually(PATIENCE, async || {
             let said = self.explain(&name).await?;
@@ -53,11 +53,11 @@ impl Ground {
             Ok(said) => said,
             Err(_) => self.explain(&name).await?,
         };
-        Ok(Some(Observed {
+        Ok(Observed {
             verdict: verdict(&said)?,
             calls: self.calls(&name, &said).await?,
             fatal: fatal(program)?,
-        }))
+        })
     }
 
     /// What is said of a program that has run on the node with SeccompDefault.

@@ -91,7 +91,7 @@ async fn run(ground: &Ground, program: Program) -> anyhow::Result<Report> {
     let told = async {
         let (off, started) = ground.goes(&program, &ground.off).await?;
         let observed = match &off {
-            Outcome::Done => ground.observed(&program, started.elapsed()).await?,
+            Outcome::Done => Some(ground.observed(&program, started.elapsed()).await?),
             Outcome::Failed { .. } | Outcome::Hung { .. } => None,
         };
         let on = match &off {

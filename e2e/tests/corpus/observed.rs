@@ -13,7 +13,7 @@ use podfence_e2e::{
     on_nodes::{create, deployment, is_running, sees},
     story::AGENT_NAMESPACE,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::ground::{Ground, NAMESPACE};
 
@@ -174,7 +174,7 @@ impl Ground {
                 .iter()
                 .find(|it| it.container == container && is_so(it));
             let found = found.cloned();
-            found.with_context(|| Value::from(format!("{entries:?}")).to_string())
+            found.with_context(|| format!("{entries:?}"))
         })
         .await
     }

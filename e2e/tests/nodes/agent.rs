@@ -31,10 +31,7 @@ pub(crate) async fn reports_what_its_nodes_are_and_nothing_twice(
 ) -> anyhow::Result<()> {
     needs_nodes()?;
     let lab = Lab::start().await?;
-    let (on, off) = tokio::try_join!(
-        lab.node("on").seccomp_default(true).start(),
-        lab.node("off").start(),
-    )?;
+    let (on, off) = lab.on_and_off().await?;
     let (first, broken) = (on.seccomp_folder()?.join("first.json"), "broken.json");
     fs::write(first, PROFILE)?;
     fs::write(on.seccomp_folder()?.join(broken), "{")?;

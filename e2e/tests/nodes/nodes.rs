@@ -27,10 +27,7 @@ impl Stage for Nodes {
     async fn build() -> anyhow::Result<Self> {
         needs_nodes()?;
         let lab = Lab::start().await?;
-        let (on, off) = tokio::try_join!(
-            lab.node("on").seccomp_default(true).start(),
-            lab.node("off").start(),
-        )?;
+        let (on, off) = lab.on_and_off().await?;
         let folder = tempfile::tempdir()?;
         let program = compile_program(USER_NAMESPACE, folder.path())?;
         for image in [Image::busybox(), Image::of_program(USER_NAMESPACE, program)] {

@@ -48,10 +48,7 @@ impl Watched {
         needs_nodes()?;
         let cluster = Cluster::start_for_nodes().await?;
         let lab = cluster.lab();
-        let (on, off) = tokio::try_join!(
-            lab.node("on").seccomp_default(true).start(),
-            lab.node("off").start(),
-        )?;
+        let (on, off) = lab.on_and_off().await?;
         import([&on, &off]).await?;
         let operator = operator(&cluster).await?.start().await?;
         Agents::install(lab, &[&on, &off], &[]).await?;

@@ -63,10 +63,7 @@ impl Stage for Rollout {
         needs_nodes()?;
         let cluster = Cluster::start_for_nodes().await?;
         let lab = cluster.lab();
-        let (on, off) = tokio::try_join!(
-            lab.node("on").seccomp_default(true).start(),
-            lab.node("off").start(),
-        )?;
+        let (on, off) = lab.on_and_off().await?;
         import([&on, &off]).await?;
         say_setting(lab, on.name(), "true").await?;
         say_setting(lab, off.name(), "false").await?;
