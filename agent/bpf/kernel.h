@@ -71,7 +71,6 @@ struct raw_tracepoint {
 };
 
 struct seccomp {
-	int mode;
 	struct {
 		int counter;
 	} filter_count;
@@ -98,10 +97,6 @@ struct mnt_namespace {
 // Until 6.17.
 struct mnt_namespace___sequenced {
 	u64 seq;
-} SHAPE;
-
-struct nsproxy {
-	struct mnt_namespace *mnt_ns;
 } SHAPE;
 
 struct qstr {
@@ -181,7 +176,6 @@ struct task_struct {
 	u32 ptrace;
 	struct mm_struct *mm;
 	u64 start_boottime;
-	struct nsproxy *nsproxy;
 	struct seccomp seccomp;
 	struct syscall_user_dispatch syscall_dispatch;
 	struct css_set *cgroups;

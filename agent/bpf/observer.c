@@ -131,12 +131,6 @@ struct thread {
 	u32 unused;
 };
 
-// What a program was before it executed another one.
-struct executing {
-	u64 started;
-	u64 space;
-};
-
 // LOST: of nobody knows which space. CHANGED: grows with whatever there is to be read anew.
 enum total { LOST, CHANGED, TOTALS };
 
@@ -168,12 +162,13 @@ struct {
 	TYPE(value, struct tally);
 } tallies SECTION(".maps");
 
+// The space of the program that executes another one, by process.
 struct {
 	// While nobody sees calls return, what is here stays: what is oldest makes room.
 	NUMBER(type, MAP_LEAST_RECENT);
 	NUMBER(max_entries, 4096);
 	TYPE(key, u32);
-	TYPE(value, struct executing);
+	TYPE(value, u64);
 } executings SECTION(".maps");
 
 // In which space a mount is that programs were executed from. When the last process leaves a mount namespace, its
@@ -576,8 +571,7 @@ int enter(struct raw_tracepoint *context)
 	u64 ids = process_and_thread();
 	if (rule->kind == EXECUTE) {
 		u32 process = ids >> 32;
-		struct executing executing = {.started = READ_TASK(task, start_boottime), .space = origin.space};
-		if (map_update(&executings, &process, &executing, 0))
+		if (map_update(&executings, &process, &origin.space, 0))
 			add(LOST);
 		return 0;
 	}
@@ -616,10 +610,8 @@ int enter(struct raw_tracepoint *context)
 // A program has executed another one.
 ALWAYS_INLINE void executed(struct task_struct *task, u32 process)
 {
-	struct executing *before = map_lookup(&executings, &process);
-	u64 from = 0;
-	if (before)
-		from = before->space;
+	u64 *before = map_lookup(&executings, &process);
+	u64 from = before ? *before : 0;
 	struct origin origin = {};
 	find_origin(task, &origin);
 	if (origin.space) {

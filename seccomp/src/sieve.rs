@@ -41,20 +41,14 @@ pub struct Kept {
 }
 
 /// Rules of which no sieve can be made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SieveError {
     /// No container can have them.
-    #[error("the rules cannot be loaded")]
-    Load,
+    #[error(transparent)]
+    Load(#[from] LoadError),
     /// As no known profile does.
     #[error(transparent)]
     TooManyClasses(#[from] TooManyClasses),
-}
-
-impl From<LoadError> for SieveError {
-    fn from(_: LoadError) -> Self {
-        Self::Load
-    }
 }
 
 impl Sieve {

@@ -2,7 +2,7 @@
 //! when that changes. Does I/O.
 
 use aya::maps::{MapData, RingBuf};
-use podfence_seccomp::{Moment, Sieve, SieveError};
+use podfence_seccomp::{Sieve, SieveError};
 use tokio::io::unix::AsyncFd;
 
 use super::assumption::{self, AssumptionError};
@@ -80,7 +80,7 @@ impl Eyes for KernelEyes {
         Ok(())
     }
 
-    fn look(&mut self, _: Moment) -> Result<Sight, EyesError> {
+    fn look(&mut self) -> Result<Sight, EyesError> {
         Ok(self.kernel()?.look(Clock::now())?)
     }
 

@@ -84,9 +84,8 @@ pub struct Kernel {
     totals: Array<MapData, u64>,
     /// The link of the program on `sys_exit`, while it is attached.
     returns: Option<RawTracePointLinkId>,
-    known: BTreeMap<SpaceId, Space>,
-    /// What each space had lost at the last look.
-    lost: HashMap<SpaceId, u64>,
+    /// The spaces, each with all that it has lost ever.
+    known: BTreeMap<SpaceId, (Space, u64)>,
     lost_anywhere: u64,
     /// Calls that went in while nobody saw calls return.
     unfollowed: u64,
@@ -137,7 +136,6 @@ impl Kernel {
             tables,
             returns: None,
             known: BTreeMap::new(),
-            lost: HashMap::new(),
             lost_anywhere: 0,
             unfollowed: 0,
             changed: 0,
@@ -217,7 +215,7 @@ impl Kernel {
             ..Sight::default()
         };
         self.lost_anywhere = lost;
-        for space in self.known.values_mut() {
+        for (space, _) in self.known.values_mut() {
             space.lost = 0;
         }
         if changed != self.changed {
@@ -231,7 +229,11 @@ impl Kernel {
             self.looked_for_waiting = Some(now.since_boot);
             self.find_waiting(now, &mut sight)?;
         }
-        sight.spaces = self.known.values().cloned().collect();
+        sight.spaces = self
+            .known
+            .values()
+            .map(|(space, _)| space.clone())
+            .collect();
         Ok(sight)
     }
 
@@ -243,7 +245,7 @@ impl Kernel {
             if raw.ignored || self.ignored.contains(&id) {
                 continue;
             }
-            let lost = self.lost.insert(id, raw.lost).unwrap_or_default();
+            let lost = self.known.get(&id).map_or(0, |(_, lost)| *lost);
             let space = Space {
                 id,
                 groups: raw.groups,
@@ -255,7 +257,7 @@ impl Kernel {
                 lost: raw.lost.saturating_sub(lost),
                 blind: raw.blind,
             };
-            self.known.insert(id, space);
+            self.known.insert(id, (space, raw.lost));
         }
         Ok(())
     }
@@ -360,9 +362,7 @@ impl Kernel {
         }
         self.spaces.insert(id.0, RawSpace::ignored(), 0)?;
         self.ignored.insert(id);
-        self.known.remove(&id);
-        self.lost.remove(&id);
-        self.forget_programs(id)
+        self.leave_out(id)
     }
 
     /// Forgets a space that is gone.
@@ -372,13 +372,12 @@ impl Kernel {
     pub fn forget(&mut self, id: SpaceId) -> Result<(), KernelError> {
         found(self.spaces.remove(&id.0))?;
         self.ignored.remove(&id);
-        self.known.remove(&id);
-        self.lost.remove(&id);
-        self.forget_programs(id)
+        self.leave_out(id)
     }
 
-    /// What is known of a space's programs and of the mounts that they lie on.
-    fn forget_programs(&mut self, id: SpaceId) -> Result<(), KernelError> {
+    /// Nothing more is said of a space: its programs and the mounts that they lie on are of no use.
+    fn leave_out(&mut self, id: SpaceId) -> Result<(), KernelError> {
+        self.known.remove(&id);
         let programs: Vec<_> = self.programs.keys().collect::<Result<_, _>>()?;
         for key in programs {
             if key.starts_with(&id.0.to_ne_bytes()) {

@@ -56,7 +56,7 @@ pub trait Eyes {
     ///
     /// # Errors
     /// When the kernel does not say. What was seen meanwhile counts as lost.
-    fn look(&mut self, now: Moment) -> Result<Sight, Self::Error>;
+    fn look(&mut self) -> Result<Sight, Self::Error>;
 
     /// Nothing more is to be said of this space.
     ///
@@ -229,7 +229,7 @@ impl<E: Eyes> Observer<E> {
         if !self.open(&context, now) {
             return;
         }
-        let mut sight = match self.eyes.look(now) {
+        let mut sight = match self.eyes.look() {
             Ok(sight) => sight,
             Err(error) => {
                 self.problems.eyes = Some(unseen(&error));

@@ -10,7 +10,6 @@ use podfence_agent::observe::context::Context;
 use podfence_agent::observe::schedule::PACE;
 use podfence_agent::observe::sight::{Fate, Sight, SpaceId};
 use podfence_agent::observe::task::{Eyes, Observer, Said, View};
-use podfence_seccomp::Moment;
 use serde_json::Value;
 use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
@@ -51,7 +50,7 @@ impl Eyes for Shown {
         Ok(())
     }
 
-    fn look(&mut self, _: Moment) -> Result<Sight, Closed> {
+    fn look(&mut self) -> Result<Sight, Closed> {
         let next = self.0.lock().expect("no panic").next.pop_front();
         next.unwrap_or_else(|| Some(Sight::default())).ok_or(Closed)
     }
