@@ -21,7 +21,13 @@
 //! }
 //! ```
 
-use std::{any::type_name, pin::Pin, process::ExitCode, sync::Arc, time::Duration};
+use std::{
+    any::type_name,
+    pin::Pin,
+    process::ExitCode,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use anyhow::{Context as _, anyhow};
 use libtest_mimic::{Arguments, Completion, Conclusion, Failed, Trial};
@@ -31,7 +37,7 @@ use crate::lab::Lab;
 
 /// Several times what a story takes on a busy machine: it must end, but not because a neighbour
 /// compiles.
-const STORY_TIMEOUT: Duration = Duration::from_secs(300);
+const STORY_TIMEOUT: Duration = Duration::from_secs(900);
 
 /// What several stories share.
 pub trait Stage: Sized + Send + Sync + 'static {
@@ -133,7 +139,7 @@ impl<S: Stage> Case<S> {
         }
     }
 
-    /// Gives the story more or less time than five minutes.
+    /// Gives the story more or less time than a quarter of an hour.
     #[must_use]
     pub fn within(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -180,35 +186,53 @@ fn tell_with<S: Stage>(arguments: &Arguments, stories: Vec<Case<S>>) -> ExitCode
 fn run<S: Stage>(arguments: &Arguments, stories: Vec<Case<S>>) -> anyhow::Result<Conclusion> {
     let runtime = Arc::new(Runtime::new()?);
     let shared = Shared::<S>::new();
+    let failures = Failures::default();
     let trials = stories
         .into_iter()
-        .map(|story| trial(story, &runtime, &shared))
+        .map(|story| trial(story, &runtime, &shared, &failures))
         .collect();
     let conclusion = libtest_mimic::run(arguments, trials);
     let stage = shared.into_stage()?;
     if let Some(stage) = stage.filter(|_| !conclusion.has_failed()) {
         runtime.block_on(stage.strike())?;
     }
+    // A lab that is dropped prints what its programs logged, which is long: below it stands once more
+    // what it is about.
+    for (story, why) in &*failures.lock().unwrap_or_else(PoisonError::into_inner) {
+        eprintln!("{story} failed: {why}");
+    }
     Ok(conclusion)
 }
 
-fn trial<S: Stage>(story: Case<S>, runtime: &Arc<Runtime>, shared: &Shared<S>) -> Trial {
+/// The stories that failed, and why in a line.
+type Failures = Arc<Mutex<Vec<(String, String)>>>;
+
+fn trial<S: Stage>(
+    story: Case<S>,
+    runtime: &Arc<Runtime>,
+    shared: &Shared<S>,
+    failures: &Failures,
+) -> Trial {
     let Case {
         name,
         timeout: limit,
         tell,
     } = story;
     let (runtime, shared) = (Arc::clone(runtime), shared.clone());
+    let (story, failures) = (name.clone(), Arc::clone(failures));
     Trial::ignorable_test(name, move || {
         let told = runtime.block_on(async { timeout(limit, tell(shared)).await });
-        match told {
-            Ok(Ok(())) => Ok(Completion::Completed),
+        let error = match told {
+            Ok(Ok(())) => return Ok(Completion::Completed),
             Ok(Err(error)) => match error.downcast::<Skipped>() {
-                Ok(Skipped(reason)) => Ok(Completion::ignored_with(reason)),
-                Err(error) => Err(Failed::from(format!("{error:?}"))),
+                Ok(Skipped(reason)) => return Ok(Completion::ignored_with(reason)),
+                Err(error) => error,
             },
-            Err(_) => Err(Failed::from(format!("not over after {limit:?}"))),
-        }
+            Err(_) => anyhow!("not over after {limit:?}"),
+        };
+        let mut failures = failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.push((story, format!("{error:#}")));
+        Err(Failed::from(format!("{error:?}")))
     })
 }
 

@@ -16,8 +16,9 @@ use crate::{
     lab::{Lab, Node},
 };
 
-/// A pod runs a second after it was made, unless the machine is very busy.
-pub const PATIENCE: Duration = Duration::from_secs(90);
+/// A pod runs a second after it was made, and fails, settles or is reported within half a minute, unless
+/// the machine is very busy.
+pub const PATIENCE: Duration = Duration::from_secs(240);
 
 /// Ends a story on a machine that can run no nodes.
 ///

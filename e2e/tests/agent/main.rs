@@ -9,21 +9,20 @@
 
 mod node;
 
-use std::{collections::BTreeSet, process::ExitCode, time::Duration};
+use std::{collections::BTreeSet, process::ExitCode};
 
 use anyhow::{Context as _, ensure};
 use podfence_crd::{NodeReportSpec, ProfileInForce, Setting, SettingSource};
 use podfence_e2e::{
     harness::{Case, Shared, tell},
     lab::Stop,
+    on_nodes::PATIENCE,
 };
 use podfence_seccomp::{Architecture, Container, FlatProfile, Profile, Runtime};
 use serde_json::{Value, json};
 
 use node::{Ground, Recorded};
 
-/// Longer than the agent bridges a watch that fails.
-const PATIENCE: Duration = Duration::from_secs(90);
 const KERNEL: &str = "6.8.0-45-generic";
 const PROFILE: &str = r#"{ "defaultAction": "SCMP_ACT_ALLOW" }"#;
 

@@ -1,8 +1,6 @@
 //! What the observer sees where it is installed, and what it must not take for a container's. Makes
 //! requests, runs kubectl.
 
-use std::time::Duration;
-
 use anyhow::{Context as _, ensure};
 use kube::Api;
 use podfence_crd::{RecordEntry, RecordPhase, SyscallRecord};
@@ -10,15 +8,12 @@ use podfence_e2e::{
     eventually,
     harness::Shared,
     lab::{Image, compile_program},
-    on_nodes::{create, deployment, is_running, sees},
+    on_nodes::{PATIENCE, create, deployment, is_running, sees},
     story::AGENT_NAMESPACE,
 };
 use serde_json::json;
 
 use crate::ground::{Ground, NAMESPACE};
-
-/// A record is written within seconds, and the machine may be very busy.
-const PATIENCE: Duration = Duration::from_secs(90);
 
 /// A program that does nothing is prepared by the runtime, asked how it is every second, and looked
 /// into: all of which makes calls inside its namespaces, and none of which is its own.

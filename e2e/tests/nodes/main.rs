@@ -13,15 +13,12 @@ mod nodes;
 mod remains;
 mod rules;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use podfence_e2e::harness::{Case, tell_at_once};
 
 /// They wait for kubelets most of the time, even on two cores.
 const AT_ONCE: usize = 6;
-
-/// The static program of an image has all of its dependencies built for itself, the first time.
-const WITH_A_BUILD: Duration = Duration::from_secs(900);
 
 fn main() -> ExitCode {
     // A story starts this program again, to kill it.
@@ -32,9 +29,8 @@ fn main() -> ExitCode {
         // With labs of their own; they take longest, so they begin first.
         Case::new(remains::of_killed_and_interrupted_tests_are_none),
         Case::new(remains::of_stopped_labs_are_none),
-        Case::new(agent::reports_what_its_nodes_are_and_nothing_twice).within(WITH_A_BUILD),
-        Case::new(agent::finds_what_a_switch_has_not_reached_with_and_without_the_kubelet)
-            .within(WITH_A_BUILD),
+        Case::new(agent::reports_what_its_nodes_are_and_nothing_twice),
+        Case::new(agent::finds_what_a_switch_has_not_reached_with_and_without_the_kubelet),
         // On the nodes that all the others share.
         Case::new(effective::profiles_and_capabilities_are_what_containers_have),
         Case::new(effective::profiles_and_capabilities_are_so_among_own_users_too),

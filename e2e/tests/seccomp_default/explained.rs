@@ -2,11 +2,11 @@
 //! programs.
 
 use anyhow::{Context as _, ensure};
-use podfence_e2e::{build_program, eventually, lab::Lab, story::Story};
+use podfence_e2e::{build_program, eventually, lab::Lab, on_nodes::PATIENCE, story::Story};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
-use crate::rollout::{NODE_LABEL, PATIENCE, Rollout, SETTLING};
+use crate::rollout::{NODE_LABEL, Rollout, SETTLING};
 
 /// What was printed, and the exit code.
 struct Told {

@@ -9,12 +9,10 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use podfence_crd::{NodeReport, Reason, Setting};
-use podfence_e2e::{eventually, harness::Shared, lab::Lab, story::Cluster};
+use podfence_e2e::{eventually, harness::Shared, lab::Lab, on_nodes::PATIENCE, story::Cluster};
 use serde_json::json;
 
-use crate::rollout::{
-    NODE_LABEL, PATIENCE, Rollout, ready, say_setting, sees_report, start_operator,
-};
+use crate::rollout::{NODE_LABEL, Rollout, ready, say_setting, sees_report, start_operator};
 
 struct Silent {
     name: &'static str,

@@ -12,14 +12,14 @@ use podfence_e2e::{
     eventually,
     harness::Shared,
     lab::cell,
-    on_nodes::{facts_of, render_profile},
+    on_nodes::{PATIENCE, facts_of, render_profile},
     story::Story,
 };
 use serde_json::{Value, json};
 
 use crate::explained;
 use crate::rollout::{
-    ALL_READY, ONE_FAILS, PATIENCE, Rollout, assess, decided, in_words, listed, pod, sees_said,
+    ALL_READY, ONE_FAILS, Rollout, assess, decided, in_words, listed, pod, sees_said,
 };
 
 /// What is asked of a status is five seconds; the kubelet's clock is a second coarse, and the machine

@@ -20,7 +20,7 @@ use podfence_e2e::{
     eventually,
     harness::Stage,
     lab::{Image, Lab, Node, compile_program},
-    on_nodes::{ends, first_container, is_running, needs_nodes, sees_on, spread},
+    on_nodes::{PATIENCE, ends, first_container, is_running, needs_nodes, sees_on, spread},
     story::{Cluster, Operator, OperatorBuilder, Story},
 };
 use serde_json::{Value, json};
@@ -30,8 +30,6 @@ use tokio::sync::RwLock;
 pub(crate) const NODE_LABEL: &str = "podfence.test/seccomp-default";
 /// How long a container must be ready to be well, here: ten minutes are no story.
 pub(crate) const SETTLING: Duration = Duration::from_secs(5);
-/// A pod fails or settles within half a minute, and the machine may be very busy.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 /// The profile of every policy: it labels next to nothing, and asks for no level.
 const PROFILE: &str = "watched";
 
