@@ -125,6 +125,11 @@ struct mount {
 	int mnt_id;
 } SHAPE;
 
+// From 6.8 on: a number that no other mount ever gets.
+struct mount___numbered {
+	u64 mnt_id_unique;
+} SHAPE;
+
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;

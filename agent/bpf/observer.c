@@ -7,7 +7,7 @@
 // Whose a call is, is told by the program that makes it: by the mount namespace from which its file was executed. So the
 // runtime, which prepares a container from the inside, is the host's until it executes the container's own program, and
 // what runs in namespaces that a container's program made is the container's. Mount namespaces have numbers that no
-// other one ever gets while the kernel runs.
+// other one ever gets while the kernel runs. A file in none of them, as one in memory, belongs to who executed it.
 #include "kernel.h"
 
 // Numbers from here on have no bit, and are always kept.
@@ -172,14 +172,34 @@ struct {
 } executings SECTION(".maps");
 
 // In which space a mount is that programs were executed from. When the last process leaves a mount namespace, its
-// mounts belong to none any more, and who has left it runs a program from one of them. A mount has its number to itself
-// as long as such a program runs.
+// mounts belong to none any more, and who has left it runs a program from one of them.
 struct {
 	NUMBER(type, MAP_HASH);
 	NUMBER(max_entries, 16384);
-	TYPE(key, u32);
+	TYPE(key, u64);
 	TYPE(value, u64);
 } homes SECTION(".maps");
+
+// Where a file that lies in no namespace is in memory: nothing else is there while a program runs from it.
+struct orphan {
+	u64 mount;
+	u64 inode;
+};
+
+// From which space such a file was executed. Its numbers tell it from an earlier one at the same place.
+struct adopted {
+	// 0 where it was executed from more than one.
+	u64 space;
+	u64 mount;
+	u64 inode;
+};
+
+struct {
+	NUMBER(type, MAP_HASH);
+	NUMBER(max_entries, 4096);
+	TYPE(key, struct orphan);
+	TYPE(value, struct adopted);
+} adoptions SECTION(".maps");
 
 // Threads older than the observer of which a call has come back.
 struct {
@@ -343,35 +363,62 @@ ALWAYS_INLINE struct mount *mount_of(struct vfsmount *inner)
 	return (void *)inner - OFFSET(struct mount, mnt);
 }
 
+// The number of a mount. Older kernels give it again once the mount is gone.
+ALWAYS_INLINE u64 mount_number(struct mount *mount)
+{
+	if (HAS(struct mount___numbered, mnt_id_unique))
+		return READ((struct mount___numbered *)mount, mnt_id_unique);
+	return READ(mount, mnt_id);
+}
+
 // Where a task's program was executed from.
 struct origin {
 	struct vfsmount *mount;
 	struct dentry *dentry;
+	u64 mount_number;
 	u64 inode;
-	u32 mount_number;
-	// 0 where it lies in no space, as what is executed from memory does.
+	struct orphan orphan;
+	// 0 where it is not known.
 	u64 space;
+	// Whether the file lies in it.
+	u32 is_at_home;
 };
 
-ALWAYS_INLINE void find_origin(struct task_struct *task, struct origin *origin)
+// As far as its file's mount says.
+ALWAYS_INLINE void find_file(struct task_struct *task, struct origin *origin)
 {
 	struct mm_struct *mm = READ_TASK(task, mm);
 	struct file *file = READ(mm, exe_file);
 	origin->mount = READ(file, f_path.mnt);
 	origin->dentry = READ(file, f_path.dentry);
-	origin->space = 0;
 	if (!origin->mount)
 		return;
 	struct mount *mount = mount_of(origin->mount);
 	struct inode *inode = READ(origin->dentry, d_inode);
+	origin->mount_number = mount_number(mount);
 	origin->inode = READ(inode, i_ino);
-	origin->mount_number = READ(mount, mnt_id);
+	origin->orphan.mount = (u64)mount;
+	origin->orphan.inode = (u64)inode;
 	struct mnt_namespace *space = READ(mount, mnt_ns);
 	// An error in place of a pointer: the kernel's own mounts.
-	if ((u64)space >= (u64)-4095)
-		return;
-	if (space) {
+	if (space && (u64)space < (u64)-4095)
 		origin->space = space_number(space);
+	origin->is_at_home = origin->space != 0;
+}
+
+ALWAYS_INLINE u32 is_of(struct origin *origin, struct adopted *adopted)
+{
+	return adopted->mount == origin->mount_number && adopted->inode == origin->inode;
+}
+
+ALWAYS_INLINE void find_origin(struct task_struct *task, struct origin *origin)
+{
+	find_file(task, origin);
+	if (origin->is_at_home || !origin->mount)
+		return;
+	struct adopted *adopted = map_lookup(&adoptions, &origin->orphan);
+	if (adopted && is_of(origin, adopted)) {
+		origin->space = adopted->space;
 		return;
 	}
 	u64 *home = map_lookup(&homes, &origin->mount_number);
@@ -437,6 +484,8 @@ ALWAYS_INLINE struct space *space_at(struct task_struct *task, u64 number)
 // Remembers the mount of a program that is watched.
 ALWAYS_INLINE void remember_home(struct origin *origin)
 {
+	if (!origin->is_at_home)
+		return;
 	u64 *home = map_lookup(&homes, &origin->mount_number);
 	if (home && *home == origin->space)
 		return;
@@ -458,6 +507,9 @@ ALWAYS_INLINE void name_program(struct origin *program)
 	struct mount *mount = mount_of(program->mount);
 	struct dentry *dentry = program->dentry;
 	u32 part = 0;
+	// A file in memory has a name and no folder.
+	if (dentry == READ(dentry, d_parent))
+		read_kernel_text(name->parts[part++], PART, READ(dentry, d_name.name));
 	// A step is a part of the path, or from a mount to where it is mounted.
 	for (u32 step = 0; step < PARTS + 4 && part < PARTS; step++) {
 		struct dentry *root = READ(mount, mnt.mnt_root);
@@ -607,30 +659,64 @@ int enter(struct raw_tracepoint *context)
 	return 0;
 }
 
+// What its programs do is not told from what others do any more.
+ALWAYS_INLINE void make_blind(u64 number)
+{
+	struct space *space = map_lookup(&spaces, &number);
+	if (space) {
+		space->blind = 1;
+		add(CHANGED);
+	}
+}
+
+// Gives a file that lies in no namespace to the space from which it was executed.
+ALWAYS_INLINE void adopt(struct task_struct *task, struct origin *origin, u64 from)
+{
+	struct adopted *known = map_lookup(&adoptions, &origin->orphan);
+	if (known && is_of(origin, known)) {
+		if (known->space == from) {
+			origin->space = from;
+			return;
+		}
+		make_blind(known->space);
+		make_blind(from);
+		known->space = 0;
+		return;
+	}
+	if (known)
+		map_delete(&adoptions, &origin->orphan);
+	if (!from)
+		return;
+	struct space *space = space_at(task, from);
+	if (!space || space->ignored)
+		return;
+	struct adopted adopted = {.space = from, .mount = origin->mount_number, .inode = origin->inode};
+	if (map_update(&adoptions, &origin->orphan, &adopted, 0))
+		make_blind(from);
+	else
+		origin->space = from;
+}
+
 // A program has executed another one.
 ALWAYS_INLINE void executed(struct task_struct *task, u32 process)
 {
 	u64 *before = map_lookup(&executings, &process);
 	u64 from = before ? *before : 0;
 	struct origin origin = {};
-	find_origin(task, &origin);
-	if (origin.space) {
-		struct space *space = space_at(task, origin.space);
-		if (!space || space->ignored)
-			return;
-		remember_home(&origin);
-		if (!space->has_begun) {
-			space->filters = READ_TASK(task, seccomp.filter_count.counter);
-			space->begun = nanoseconds_since_boot();
-			space->has_begun = 1;
-			add(CHANGED);
-		}
-	} else if (from) {
-		struct space *space = map_lookup(&spaces, &from);
-		if (space) {
-			space->blind = 1;
-			add(CHANGED);
-		}
+	find_file(task, &origin);
+	if (!origin.is_at_home && origin.mount)
+		adopt(task, &origin, from);
+	if (!origin.space)
+		return;
+	struct space *space = space_at(task, origin.space);
+	if (!space || space->ignored)
+		return;
+	remember_home(&origin);
+	if (!space->has_begun) {
+		space->filters = READ_TASK(task, seccomp.filter_count.counter);
+		space->begun = nanoseconds_since_boot();
+		space->has_begun = 1;
+		add(CHANGED);
 	}
 }
 

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/sendfile.h>
@@ -32,6 +33,8 @@
 #define FORKS 200
 // No operation of keyctl, which RuntimeDefault denies and the kernel refuses.
 #define NO_OPERATION 4242
+// The number of a file that is handed on.
+#define SHARED 100
 
 static long refused(void) { return syscall(SYS_keyctl, NO_OPERATION, 0, 0, 0, 0); }
 
@@ -151,15 +154,53 @@ static int blocked(void) {
 	return 1;
 }
 
+static int execute(int file, char *manner) {
+	char *arguments[] = {"seen", manner, NULL}, *environment[] = {NULL};
+	return execveat(file, "", arguments, environment, AT_EMPTY_PATH);
+}
+
+// This program, in memory, under its own name.
+static int in_memory(void) {
+	int own = open("/proc/self/exe", O_RDONLY), copy = memfd_create(program_invocation_short_name, 0);
+	while (sendfile(copy, own, NULL, 1 << 20) > 0)
+		;
+	return copy;
+}
+
 // Makes a call, executes itself from memory, and makes another one.
 static int memory(void) {
 	refused();
-	int own = open("/proc/self/exe", O_RDONLY), copy = memfd_create("copy", 0);
-	while (sendfile(copy, own, NULL, 1 << 20) > 0)
-		;
-	char *arguments[] = {"seen", "refused", NULL}, *environment[] = {NULL};
-	fexecve(copy, arguments, environment);
-	return 1;
+	return execute(in_memory(), "refused");
+}
+
+// Makes a call, executes itself from a mount that is mounted nowhere, and makes another one.
+static int detached(void) {
+	refused();
+	return execute(syscall(SYS_open_tree, AT_FDCWD, "/proc/self/exe", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC), "refused");
+}
+
+// Executes one and the same file in memory here, and from a mount namespace of its own.
+static int shared(void) {
+	char path[4096] = {0};
+	if (readlink("/proc/self/exe", path, sizeof(path) - 1) < 0 || dup2(in_memory(), SHARED) != SHARED)
+		return 1;
+	for (int away = 0; away < 2; away++) {
+		pid_t child = fork();
+		if (child == 0 && away && !unshare(CLONE_NEWNS))
+			execl(path, program_invocation_short_name, "given", NULL);
+		if (child == 0)
+			_exit(away || execute(SHARED, "refused"));
+		int status;
+		if (waitpid(child, &status, 0) != child || status)
+			return 1;
+	}
+	return 0;
+}
+
+// Makes a call, and executes the file that it was given.
+static int given(void) {
+	refused();
+	return execute(SHARED, "refused");
 }
 
 // Leaves its mount namespace, which nobody else is in, and makes a call.
@@ -196,10 +237,22 @@ int main(int count, char **arguments) {
 		const char *name;
 		int (*function)(void);
 	} manners[] = {
-	    {"blocked", blocked}, {"clone3", clone3}, {"doors", doors},   {"filtered", filtered},
-	    {"forks", forks},     {"leaves", leaves},   {"memory", memory}, {"nested", nested},
+	    {"blocked", blocked},
+	    {"clone3", clone3},
+	    {"detached", detached},
+	    {"doors", doors},
+	    {"filtered", filtered},
+	    {"forks", forks},
+	    {"given", given},
+	    {"leaves", leaves},
+	    {"memory", memory},
+	    {"nested", nested},
 	    {"refused", refused_and_done},
-	    {"storm", storm},     {"threads", threads}, {"traced", traced}, {"usual", usual},
+	    {"shared", shared},
+	    {"storm", storm},
+	    {"threads", threads},
+	    {"traced", traced},
+	    {"usual", usual},
 	};
 	for (unsigned at = 0; count == 2 && at < sizeof(manners) / sizeof(*manners); at++)
 		if (!strcmp(arguments[1], manners[at].name))

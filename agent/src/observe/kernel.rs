@@ -13,8 +13,8 @@ use podfence_seccomp::Errno;
 
 use super::clock::Clock;
 use super::layout::{
-    self, PENDING, PROGRAM, PROGRAM_KEY, RawCall, RawPending, RawSpace, RawTally, RawTallyKey,
-    SPACE, TALLY, TALLY_KEY,
+    self, ADOPTED, ORPHAN, PENDING, PROGRAM, PROGRAM_KEY, RawCall, RawPending, RawSpace, RawTally,
+    RawTallyKey, SPACE, TALLY, TALLY_KEY,
 };
 use super::sight::{Begun, Fate, SeenCall, Sight, Space, SpaceId};
 use super::tables::Tables;
@@ -80,7 +80,8 @@ pub struct Kernel {
     programs: Map<MapData, [u8; PROGRAM_KEY], [u8; PROGRAM]>,
     pendings: Map<MapData, u32, [u8; PENDING]>,
     tallies: Map<MapData, [u8; TALLY_KEY], [u8; TALLY]>,
-    homes: Map<MapData, u32, u64>,
+    homes: Map<MapData, u64, u64>,
+    adoptions: Map<MapData, [u8; ORPHAN], [u8; ADOPTED]>,
     totals: Array<MapData, u64>,
     /// The link of the program on `sys_exit`, while it is attached.
     returns: Option<RawTracePointLinkId>,
@@ -131,6 +132,7 @@ impl Kernel {
             pendings: map!(ebpf, Map, "pendings"),
             tallies: map!(ebpf, Map, "tallies"),
             homes: map!(ebpf, Map, "homes"),
+            adoptions: map!(ebpf, Map, "adoptions"),
             totals: map!(ebpf, Array, "totals"),
             ebpf,
             tables,
@@ -375,7 +377,7 @@ impl Kernel {
         self.leave_out(id)
     }
 
-    /// Nothing more is said of a space: its programs and the mounts that they lie on are of no use.
+    /// Nothing more is said of a space: its programs and where they lie are of no use.
     fn leave_out(&mut self, id: SpaceId) -> Result<(), KernelError> {
         self.known.remove(&id);
         let programs: Vec<_> = self.programs.keys().collect::<Result<_, _>>()?;
@@ -388,6 +390,12 @@ impl Kernel {
         for (mount, space) in homes {
             if space == id.0 {
                 found(self.homes.remove(&mount))?;
+            }
+        }
+        let adoptions: Vec<_> = self.adoptions.iter().collect::<Result<_, _>>()?;
+        for (file, adopted) in adoptions {
+            if adopted.starts_with(&id.0.to_ne_bytes()) {
+                found(self.adoptions.remove(&file))?;
             }
         }
         Ok(())

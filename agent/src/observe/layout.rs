@@ -15,6 +15,10 @@ pub(crate) const PROGRAM: usize = 384;
 pub(crate) const PENDING: usize = 56;
 /// `struct tally_key`
 pub(crate) const TALLY_KEY: usize = 48;
+/// `struct orphan`
+pub(crate) const ORPHAN: usize = 16;
+/// `struct adopted`
+pub(crate) const ADOPTED: usize = 24;
 /// `struct tally`
 pub(crate) const TALLY: usize = 24;
 

@@ -38,8 +38,9 @@ pub struct Space {
     pub begun: Option<Begun>,
     /// How much of it was lost since the last look.
     pub lost: u64,
-    /// Whether one of its programs has executed one that lies in memory and in no file. What that does
-    /// is told from what the runtime does by nobody, and is not seen.
+    /// Whether one of its programs has executed a file that lies in no mount namespace, as one in
+    /// memory, which another space executes too, or for which there was no place. What that does is
+    /// not seen.
     pub blind: bool,
 }
 

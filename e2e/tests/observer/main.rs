@@ -5,7 +5,7 @@ mod watched;
 
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use podfence_agent::observe::{
     assumption,
     clock::Clock,
@@ -29,7 +29,9 @@ fn main() -> ExitCode {
         Case::new(what_a_filter_denies_is_seen_with_its_arguments),
         Case::new(what_a_debugger_does_is_no_denial),
         Case::new(a_call_that_does_not_come_back_is_said),
-        Case::new(a_program_in_memory_makes_its_space_blind),
+        Case::new(a_program_in_memory_is_of_who_executed_it),
+        Case::new(a_program_on_no_mount_is_of_who_executed_it),
+        Case::new(a_program_in_memory_that_two_execute_makes_both_blind),
         Case::new(who_leaves_its_namespace_stays_what_it_is),
         Case::new(a_namespace_of_its_own_is_another_space),
         Case::new(a_start_is_seen_and_a_later_one_is_none),
@@ -150,10 +152,39 @@ async fn a_call_that_does_not_come_back_is_said(shared: Shared<Watched>) -> anyh
     process.stop().await
 }
 
-async fn a_program_in_memory_makes_its_space_blind(shared: Shared<Watched>) -> anyhow::Result<()> {
+async fn a_program_in_memory_is_of_who_executed_it(shared: Shared<Watched>) -> anyhow::Result<()> {
     let program = shared.get().await?.run("memory").await?;
-    let space = program.space.context("no space")?;
-    ensure!(space.blind, "{space:?}");
+    let in_memory = format!("/memfd:{}", program.name);
+    let (executed, own): (Vec<_>, Vec<_>) =
+        named(&program, "keyctl").partition(|call| *call.executable == in_memory);
+    let ([executed], [own]) = (&*executed, &*own) else {
+        bail!("{program:?}");
+    };
+    ensure!(executed.space == own.space, "{program:?}");
+    ensure!((executed.count, own.count) == (1, 1), "{program:?}");
+    ensure!(program.blind == 0, "{program:?}");
+    Ok(())
+}
+
+async fn a_program_on_no_mount_is_of_who_executed_it(
+    shared: Shared<Watched>,
+) -> anyhow::Result<()> {
+    let program = shared.get().await?.run("detached").await?;
+    // Before and after, of one file.
+    ensure!(only(&program, "keyctl")?.count == 2, "{program:?}");
+    ensure!(program.blind == 0, "{program:?}");
+    Ok(())
+}
+
+async fn a_program_in_memory_that_two_execute_makes_both_blind(
+    shared: Shared<Watched>,
+) -> anyhow::Result<()> {
+    let program = shared.get().await?.run("shared").await?;
+    let calls = named(&program, "keyctl");
+    let in_memory = calls.filter(|call| call.executable.starts_with("/memfd:"));
+    let in_memory: u64 = in_memory.map(|call| call.count).sum();
+    ensure!(in_memory == 1, "{program:?}");
+    ensure!(program.blind == 2, "{program:?}");
     Ok(())
 }
 

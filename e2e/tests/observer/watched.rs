@@ -2,7 +2,7 @@
 //! processes, asks the kernel.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     fs,
     path::PathBuf,
     process::Stdio,
@@ -49,6 +49,8 @@ pub(crate) struct Program {
     pub(crate) calls: Vec<SeenCall>,
     pub(crate) space: Option<Space>,
     pub(crate) lost: u64,
+    /// How many of its spaces are blind.
+    pub(crate) blind: usize,
 }
 
 /// A program that runs.
@@ -183,15 +185,20 @@ impl Watched {
     fn program(&self, name: &str) -> Program {
         let sights = self.sights.lock().unwrap_or_else(PoisonError::into_inner);
         let calls = sights.iter().flat_map(|sight| &sight.calls);
-        let path = format!("/{name}");
-        let calls = calls.filter(|call| call.executable.ends_with(&path));
-        let calls = merged(calls);
+        let is_own = |call: &&SeenCall| {
+            let file = call.executable.rsplit('/').next();
+            file.is_some_and(|file| file == name || file.strip_prefix("memfd:") == Some(name))
+        };
+        let calls = merged(calls.filter(is_own));
         // What it has begun, of those that are new with each look.
         let ids: Vec<_> = calls.iter().map(|call| call.space).collect();
         let mut spaces = sights.iter().flat_map(|sight| &sight.spaces);
         let own = |space: &&Space| ids.contains(&space.id);
+        let blind = spaces.clone().filter(own).filter(|space| space.blind);
+        let blind: HashSet<_> = blind.map(|space| space.id).collect();
         Program {
             name: name.to_owned(),
+            blind: blind.len(),
             lost: spaces.clone().filter(own).map(|space| space.lost).sum(),
             space: spaces.rfind(own).cloned(),
             calls,
