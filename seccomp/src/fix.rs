@@ -26,7 +26,8 @@ pub enum Fix {
         /// What to set.
         setting: &'static str,
     },
-    /// These capabilities, with which the profile lets the calls through.
+    /// These capabilities, with which the profile lets the calls through. The least of all where they are
+    /// small, and the most where one of them is worth more to an attacker than all that a profile denies.
     AddCapabilities(CapabilityMask),
     /// A Localhost profile: `RuntimeDefault` and exactly these calls.
     LocalhostProfile(Vec<NeededCall>),
@@ -203,13 +204,16 @@ pub fn remedies(
             });
         }
     }
-    if let Some(capabilities) = unlocking(&calls, setting)? {
-        fixes.push(Fix::AddCapabilities(capabilities));
-    }
+    let unlocking = unlocking(&calls, setting)?;
+    let (strong, small): (Vec<_>, Vec<_>) = unlocking
+        .into_iter()
+        .partition(|capabilities| capabilities.intersects(SYS_ADMIN.union(STRONG)));
+    fixes.extend(small.into_iter().map(Fix::AddCapabilities));
     if !calls.is_empty() {
         fixes.push(Fix::LocalhostProfile(needed(&calls)));
     }
     fixes.extend([Fix::Unconfined, Fix::NodesWithoutSeccompDefault]);
+    fixes.extend(strong.into_iter().map(Fix::AddCapabilities));
     Ok(fixes)
 }
 
@@ -277,18 +281,21 @@ fn unlocking(
     Ok((!chosen.is_empty()).then_some(chosen))
 }
 
-/// How much a capability is worth to an attacker: `SYS_ADMIN` is next to everything, and these others
-/// reach into the kernel or other processes.
+/// Next to everything.
+const SYS_ADMIN: CapabilityMask = CapabilityMask::of(&["SYS_ADMIN"]);
+/// Those that reach into the kernel or other processes.
+const STRONG: CapabilityMask = CapabilityMask::of(&[
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_PTRACE",
+    "SYS_BOOT",
+    "DAC_READ_SEARCH",
+    "BPF",
+]);
+
+/// How much a capability is worth to an attacker.
 fn power(capability: CapabilityMask) -> u8 {
-    const STRONG: CapabilityMask = CapabilityMask::of(&[
-        "SYS_MODULE",
-        "SYS_RAWIO",
-        "SYS_PTRACE",
-        "SYS_BOOT",
-        "DAC_READ_SEARCH",
-        "BPF",
-    ]);
-    if capability.intersects(CapabilityMask::of(&["SYS_ADMIN"])) {
+    if capability.intersects(SYS_ADMIN) {
         2
     } else {
         u8::from(STRONG.intersects(capability))

@@ -207,26 +207,36 @@ pub(crate) fn describe(said: &Said<'_>) -> String {
             } else {
                 format!("well on {}", on(&judgement.passing_on))
             };
-            let unseen = if judgement.basis == Some(Basis::Inferred) {
-                ", no denial was seen"
-            } else {
-                ""
+            let (denied, called) = (
+                call_names(judgement, |certainty| certainty == Certainty::Denied),
+                call_names(judgement, |certainty| certainty == Certainty::Observed),
+            );
+            let seen = match (judgement.basis, &*denied, &*called) {
+                (Some(Basis::Observed), denied, _) => format!(", denied {denied}"),
+                (_, _, "") => ", no denial was seen".to_owned(),
+                (_, _, called) => format!(", calls {called}, no denial was seen"),
             };
-            format!(" on {}, {healthy}{unseen}", on(&judgement.failing_on))
+            format!(" on {}, {healthy}{seen}", on(&judgement.failing_on))
         }
         Verdict::WouldFail | Verdict::AtRisk | Verdict::Suspected => {
-            let calls = judgement.calls.iter().map(|call| match call.argument() {
-                Some(argument) => format!("{} {argument}", call.name),
-                None => call.name.to_string(),
-            });
-            let calls: Vec<_> = calls.collect();
-            format!(": {}", list(&calls, 3))
+            format!(": {}", call_names(judgement, |_| true))
         }
         _ => doubt(judgement)
             .map(|doubt| format!(": {doubt}"))
             .unwrap_or_default(),
     };
     format!("{name} ({verdict}{why})")
+}
+
+/// The first calls that are known like this, with their arguments.
+fn call_names(judgement: &Judgement, is_known_so: impl Fn(Certainty) -> bool) -> String {
+    let calls = judgement.calls.iter();
+    let calls = calls.filter(|call| is_known_so(call.certainty));
+    let calls = calls.map(|call| match call.argument() {
+        Some(argument) => format!("{} {argument}", call.name),
+        None => call.name.to_string(),
+    });
+    list(&calls.collect::<Vec<_>>(), 3)
 }
 
 fn names(nodes: &BTreeSet<Box<str>>) -> Vec<String> {

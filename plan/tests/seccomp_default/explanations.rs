@@ -122,10 +122,10 @@ fn a_call_is_told_with_what_lets_it_through() {
         .map(|said| (said.fix.split(':').next().expect("a word"), said.admitted))
         .collect();
     let want = [
-        ("AddCapabilities", Admitted::PlannedLevelForbids),
         ("LocalhostProfile", Admitted::Offered),
         ("Unconfined", Admitted::PlannedLevelForbids),
         ("NodesWithoutSeccompDefault", Admitted::Offered),
+        ("AddCapabilities", Admitted::PlannedLevelForbids),
     ];
     assert_eq!(admitted, want);
 }

@@ -25,6 +25,9 @@ use podfence_seccomp::{
 use podfence_workload::Kind;
 use serde_json::{Value, json};
 
+/// `CLONE_NEWUSER`
+const NEWUSER: u64 = 0x1000_0000;
+
 /// What the container `app` is bound to.
 fn key() -> Key {
     let profile: Profile = "containerd/2.3.7".parse().expect("a profile");
@@ -229,7 +232,6 @@ fn failing_is_forgotten_only_with_age() {
 
 #[test]
 fn records_signatures_and_others_count() {
-    const NEWUSER: u64 = 0x1000_0000;
     let alone = || {
         let mut cluster = Cluster::new();
         cluster.deployment(&app());
@@ -394,7 +396,18 @@ fn a_turn_for_the_worse_is_an_event_about_the_workload() {
     assert!(
         event
             .note
-            .contains("Failing on on, well without a profile on off"),
+            .contains("Failing on on, well without a profile on off, no denial was seen"),
+        "{event:?}"
+    );
+    let mut watched = failing();
+    watched.record(key(), "unshare", NEWUSER, Outcome::Success);
+    let [event] = &told(&mut well(), &mut watched)[..] else {
+        panic!("one event");
+    };
+    assert!(
+        event
+            .note
+            .contains("off, calls unshare CLONE_NEWUSER, no denial was seen"),
         "{event:?}"
     );
 }

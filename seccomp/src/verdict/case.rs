@@ -106,10 +106,12 @@ impl<'a> Case<'a> {
             healthy_twin_on: nodes(healthy_twins).unwrap_or_default(),
             ..Judgement::bare(verdict)
         };
-        let calls = if self.denied.is_empty() && verdict != Verdict::Passing {
-            self.suspected()
-        } else {
+        let calls = if !self.denied.is_empty() || verdict == Verdict::Passing {
             self.denied.clone()
+        } else if !self.harmful.is_empty() {
+            self.harmful.clone()
+        } else {
+            self.suspected()
         };
         let calls = calls.into_iter().chain(self.ambiguous.iter().cloned());
         Some(judgement.resting_on(calls, [Ground::Health]))

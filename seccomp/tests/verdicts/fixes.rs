@@ -71,13 +71,14 @@ fn fixes_come_least_privilege_first() {
         "NodesWithoutSeccompDefault",
     ];
     let and_rest = |first: &[&'static str]| [first, &rest[..]].concat();
+    let and_rest_or =
+        |first: &[&'static str]| [&and_rest(first)[..], &["AddCapabilities"]].concat();
     let bubblewrap = signatures("", &["bwrap"]);
     let chrome = signatures("", &["chromium"]);
     let mysql = signatures("mysql", &[]);
     let day = [stretch(30, 0), start(29)];
     let unshare = || call("unshare", NEWUSER, Success);
     let keyctl = || call("keyctl", 0, Success);
-    let inferred = vec![health(CRASHING), health(well(UNCONFINED))];
     let none: &[&Signature] = &[];
     for (name, facts, known, want) in [
         ("nothing is known", vec![], none, vec![]),
@@ -96,10 +97,16 @@ fn fixes_come_least_privilege_first() {
             vec!["Tolerate"],
         ),
         (
-            "a capability unlocks it",
-            vec![unshare()],
+            "a small capability unlocks it",
+            vec![call("mbind", 0, Success)],
             none,
             and_rest(&["AddCapabilities"]),
+        ),
+        (
+            "one that is worth more than all calls does",
+            vec![unshare()],
+            none,
+            and_rest_or(&[]),
         ),
         ("no capability does", vec![keyctl()], none, and_rest(&[])),
         (
@@ -112,25 +119,14 @@ fn fixes_come_least_privilege_first() {
             "denied, perhaps by itself",
             vec![ambiguous("unshare", NEWUSER)],
             none,
-            and_rest(&["AddCapabilities"]),
+            and_rest_or(&[]),
         ),
-        (
-            "what may have nothing to do with a failure mends none",
-            [&inferred[..], &[ambiguous("unshare", NEWUSER)]].concat(),
-            none,
-            vec!["Unconfined", "NodesWithoutSeccompDefault"],
-        ),
-        (
-            "suspected",
-            vec![],
-            &bubblewrap,
-            and_rest(&["AddCapabilities"]),
-        ),
+        ("suspected", vec![], &bubblewrap, and_rest_or(&[])),
         (
             "software has a flag",
             vec![unshare()],
             &chrome,
-            and_rest(&["ApplicationFlag", "AddCapabilities"]),
+            and_rest_or(&["ApplicationFlag"]),
         ),
         (
             "the flag is for another call",
@@ -144,12 +140,6 @@ fn fixes_come_least_privilege_first() {
             &mysql,
             and_rest(&["Tolerate", "AddCapabilities"]),
         ),
-        (
-            "it fails and nobody saw why",
-            inferred,
-            none,
-            vec!["Unconfined", "NodesWithoutSeccompDefault"],
-        ),
     ] {
         let judgement = ask(&facts, known);
         let got = fixes(&rules, &judgement, known, &FREE);
@@ -159,12 +149,43 @@ fn fixes_come_least_privilege_first() {
 }
 
 #[test]
+fn what_fails_is_mended_by_calls_that_are_known_to_be_lost() {
+    let rules = rules("containerd/2.3.7");
+    let last = ["Unconfined", "NodesWithoutSeccompDefault"];
+    let with_a_profile = [&["LocalhostProfile"], &last[..]].concat();
+    let inferred = [health(CRASHING), health(well(UNCONFINED))];
+    for (name, facts, want) in [
+        ("nobody saw why", vec![], &last[..]),
+        (
+            "what may have nothing to do with it",
+            vec![ambiguous("unshare", NEWUSER)],
+            &last[..],
+        ),
+        (
+            "one that is made today",
+            vec![call("keyctl", 0, Success)],
+            &with_a_profile,
+        ),
+        (
+            "one that was denied",
+            vec![denial("keyctl", Errno::EPERM)],
+            &with_a_profile,
+        ),
+    ] {
+        let judgement = ask(&[&inferred[..], &facts].concat(), &[]);
+        assert_eq!(judgement.verdict, Verdict::Failing, "{name}");
+        let got = fixes(&rules, &judgement, &[], &FREE);
+        assert_eq!(names(&got.offered), want, "{name}");
+    }
+}
+
+#[test]
 fn what_the_level_forbids_is_not_offered_and_what_stands_in_the_way_is_said() {
     use Level::{Baseline, Privileged};
     let rules = rules("containerd/2.3.7");
     let judgement = ask(&[call("unshare", NEWUSER, Success)], &[]);
     let admitted = ["LocalhostProfile", "NodesWithoutSeccompDefault"];
-    let other = ["AddCapabilities", "Unconfined"];
+    let other = ["Unconfined", "AddCapabilities"];
     for (levels, offered, blocking) in [
         (Levels(Baseline, Baseline), &admitted[..], &[][..]),
         (Levels(Privileged, Baseline), &admitted[..], &other[..]),

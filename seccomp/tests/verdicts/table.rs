@@ -696,7 +696,13 @@ fn a_call_is_named_as_the_cause_only_if_its_denial_was_seen() {
         (inferred.verdict, inferred.basis),
         (Verdict::Failing, Some(Basis::Inferred))
     );
-    assert_eq!(named(&inferred), []);
+    let lost = row("keyctl", None, Certainty::Observed);
+    assert_eq!(named(&inferred), std::slice::from_ref(&lost));
+    assert_eq!(
+        inferred.grounds,
+        [Ground::Calls(Source::Observer), Ground::Health].into()
+    );
+    assert_eq!(named(&question.ask(&filter, &failing())), []);
     let nodes =
         |nodes: &std::collections::BTreeSet<Box<str>>| nodes.iter().cloned().collect::<Vec<_>>();
     assert_eq!(nodes(&inferred.failing_on), ["on".into()]);
@@ -716,7 +722,9 @@ fn a_call_is_named_as_the_cause_only_if_its_denial_was_seen() {
         signatures: &bubblewrap,
         ..Question::default()
     };
-    let suspected = suspecting.ask(&filter, &with(failing(), [harm()]));
+    let watched = suspecting.ask(&filter, &with(failing(), [harm()]));
+    assert_eq!(named(&watched), [lost]);
+    let suspected = suspecting.ask(&filter, &failing());
     let user = Some("CLONE_NEWUSER");
     assert_eq!(
         named(&suspected),
