@@ -8,16 +8,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{Api, ResourceExt as _, api::ListParams};
-use podfence_crd::{ConditionType, NamespacePolicy, NodeReport};
+use podfence_crd::{ConditionType, NamespacePolicy, NodeReport, NodeReportSpec};
 use podfence_e2e::{
     eventually,
     lab::{Image, Lab, Node, compile_program},
     on_nodes::{render_arguments, render_profile, spread},
     story::Agents,
 };
+use podfence_seccomp::Basis;
 use serde_json::{Value, json};
 
 use crate::screen::{CONDITIONS, note, print, quietly, say, seconds, written};
@@ -27,23 +28,36 @@ const TAINT: &str = "demo";
 const NAMESPACE: &str = "media";
 /// Programs crash twice, kubelets wait in between, and the machine may be very busy.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
+/// The agents with the observer.
+const OBSERVER: &str = "config/agent-observer";
+/// How long a program must be watched, which is a day elsewhere.
+const MINIMUM_OBSERVATION: &str = "5s";
 /// The profile that mends the program, and the call that it lets through.
 const PROFILE: &str = "previews.json";
 const CALL: &str = "unshare:arg0==CLONE_NEWUSER";
 
+const CALLS: &str = concat!(
+    "go-template={{range .spec.entries}}",
+    r#"{{range .calls}}{{printf "%s %v: %s, by %s on %s" .name .arguments .result .executables .node}}"#,
+    r#"{{"\n"}}{{end}}{{end}}"#,
+);
 const WORKLOADS: &str = concat!(
     "go-template={{range .status.seccompDefault.workloads}}",
     r#"{{printf "%s/%s, container %s\n" .kind .name .container}}"#,
-    r#"{{printf "  verdict     %s, %s, since %s\n" .verdict .basis .since}}"#,
-    r#"{{printf "  profile     %s\n  evidence    %s\n" .profile .evidence}}"#,
-    r#"{{printf "  failing on  %s\n  healthy on  %s\n" .failingOn .healthyOn}}"#,
+    r#"{{printf "  verdict     %s since %s\n" .verdict .since}}"#,
+    r#"{{range .calls}}{{printf "  call        %s" .name}}{{with .argument}} {{.}}{{end}}"#,
+    r#"{{with .errno}}, {{.}}{{end}}, {{.certainty}}{{"\n"}}{{end}}"#,
+    r#"{{printf "  evidence    %s\n" .evidence}}"#,
+    r#"{{with .failingOn}}{{printf "  failing on  %s\n" .}}{{end}}"#,
+    r#"{{with .healthyOn}}{{printf "  healthy on  %s\n" .}}{{end}}"#,
     r#"{{printf "  fix         %s\n" .fix}}{{end}}"#,
 );
 
 pub(crate) async fn tell(lab: &Lab) -> anyhow::Result<()> {
     say(
         "Two nodes, each with a containerd and a kubelet of its own. A rollout of SeccompDefault \
-         has begun: the kubelet of `on` has it, that of `off` has not.",
+         has begun: the kubelet of `on` has it, and no pod is let onto it yet; that of `off` has \
+         not.",
     );
     let began = Instant::now();
     let (on, off) = tokio::try_join!(
@@ -51,28 +65,36 @@ pub(crate) async fn tell(lab: &Lab) -> anyhow::Result<()> {
         lab.node("off").taint(TAINT).start(),
     )?;
     note(&format!("ready for pods after {:.1} s", seconds(began)));
+    print(lab, &["cordon", on.name()]).await?;
 
     say(
-        "The node agent, as config/agent installs it. It says what the API server does not know, \
-         in one NodeReport a node.",
+        "The node agent, as config/agent-observer installs it. It says what the API server does not \
+         know, in one NodeReport a node, and sees the system calls of containers.",
     );
     let began = Instant::now();
-    let agents = Agents::install(lab, &[&on, &off], &[]).await?;
+    let agents = Agents::install_from(OBSERVER, lab, &[&on, &off], &[], &[]).await?;
     for node in [&on, &off] {
-        agents.sees(node, |_| Ok(())).await?;
+        agents.sees(node, observes).await?;
     }
     note(&format!("both have reported after {:.1} s", seconds(began)));
 
     run(lab, [&on, &off]).await?;
+    foresee(lab).await?;
+    spread_out(lab, &on).await?;
     look(lab).await?;
     mend(lab, [&on, &off]).await
 }
 
-/// Four programs, each on both nodes.
+fn observes(report: &NodeReportSpec) -> anyhow::Result<()> {
+    ensure!(report.system_calls.is_some(), "{:?}", report.problems);
+    Ok(())
+}
+
+/// Four programs, on the node without SeccompDefault.
 async fn run(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
     say(
-        "Four workloads, each with a pod on either node. Nobody tells Podfence which of them needs \
-         what RuntimeDefault denies.",
+        "Four workloads, which have never met RuntimeDefault. Nobody tells Podfence which of them \
+         needs what it denies.",
     );
     import(nodes).await?;
     let list = json!({ "apiVersion": "v1", "kind": "List", "items": objects() });
@@ -83,7 +105,52 @@ async fn run(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
     )
     .await?;
     let began = Instant::now();
+    says(lab, "Unknown").await?;
+    note(&format!(
+        "every verdict is in after {:.1} s, of which they must be watched for {MINIMUM_OBSERVATION}",
+        seconds(began)
+    ));
+    Ok(())
+}
+
+/// What was seen before any of them ran where it could fail.
+async fn foresee(lab: &Lab) -> anyhow::Result<()> {
+    say(
+        "Two of them have made a call that `on` would deny, and got what they asked for. What they do \
+         without it only they know: that is a risk, and no failure yet. The other two are not \
+         affected: one is privileged, one has chosen its profile long ago.",
+    );
+    print(lab, &["get", "namespacepolicy", NAMESPACE, "-o", WORKLOADS]).await?;
+
+    say("The evidence: what was called, with which arguments, what came of it, and who saw it.");
+    let record = [
+        "-n",
+        NAMESPACE,
+        "get",
+        "syscallrecord",
+        "deployment-previews",
+    ];
+    print(lab, &[&record[..], &["-o", CALLS]].concat()).await
+}
+
+/// The rollout goes on to where it can hurt.
+async fn spread_out(lab: &Lab, on: &Node) -> anyhow::Result<()> {
+    say(
+        "So `on` is the place to find out: one more pod of each, there, beside the one that is well.",
+    );
+    print(lab, &["uncordon", on.name()]).await?;
+    let scale = [
+        "-n",
+        NAMESPACE,
+        "scale",
+        "deployment",
+        "--all",
+        "--replicas=2",
+    ];
+    print(lab, &scale).await?;
+    let began = Instant::now();
     says(lab, "False").await?;
+    is_settled(lab).await?;
     note(&format!(
         "every verdict is in after {:.1} s, of which a pod must be well for 5 s",
         seconds(began)
@@ -125,7 +192,7 @@ fn objects() -> Vec<Value> {
         });
         let tolerations = json!([{ "key": TAINT, "operator": "Exists" }]);
         let pod = json!({ "tolerations": tolerations, "containers": [container] });
-        spread(NAMESPACE, name, 2, &pod)
+        spread(NAMESPACE, name, 1, &pod)
     };
     let explicit = json!({ "seccompProfile": { "type": "RuntimeDefault" } });
     vec![
@@ -133,7 +200,10 @@ fn objects() -> Vec<Value> {
         ours(
             "PolicyProfile",
             "watched",
-            json!({ "podSecurity": { "audit": { "level": "baseline" } } }),
+            json!({
+                "podSecurity": { "audit": { "level": "baseline" } },
+                "seccompDefault": { "minimumObservation": MINIMUM_OBSERVATION },
+            }),
         ),
         ours(
             "NamespacePolicy",
@@ -169,8 +239,8 @@ async fn look(lab: &Lab) -> anyhow::Result<()> {
     .await?;
 
     say(
-        "Of the four one fails. The one that is denied a call and does without is well, and the \
-         other two are not affected: one is privileged, one has chosen its profile long ago.",
+        "Of the two one fails, and the observer has seen what it was denied. The other one is denied \
+         its call as well, does without it, and is not in the way any more.",
     );
     print(lab, &["get", "namespacepolicy", NAMESPACE, "-o", WORKLOADS]).await
 }
@@ -178,8 +248,7 @@ async fn look(lab: &Lab) -> anyhow::Result<()> {
 /// The program gets back the one call that it misses.
 async fn mend(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
     say(
-        "Which call it is nobody has seen, for the kernel logs no denial; the program itself says \
-         it where it fails.",
+        "The kernel logs no denial; the program itself happens to say it where it fails, and agrees.",
     );
     let logs = ["-n", NAMESPACE, "logs", "-l", "app=previews", "--prefix"];
     print(lab, &logs).await?;
@@ -229,8 +298,8 @@ async fn mend(lab: &Lab, nodes: [&Arc<Node>; 2]) -> anyhow::Result<()> {
     print(lab, &["get", "nodereports", "-o", "wide"]).await
 }
 
-/// Waits until the policy and both reports say the same of SeccompDefault, nothing is unknown, and
-/// every profile file is there.
+/// Waits until the policy and both reports say the same of SeccompDefault, something is known of every
+/// workload, and every profile file is there.
 async fn says(lab: &Lab, ready: &str) -> anyhow::Result<()> {
     let policies: Api<NamespacePolicy> = Api::all(lab.client());
     let reports: Api<NodeReport> = Api::all(lab.client());
@@ -249,6 +318,22 @@ async fn says(lab: &Lab, ready: &str) -> anyhow::Result<()> {
         Ok(())
     });
     told.await.context("not every verdict came in")
+}
+
+/// Waits until nothing is left of what was foreseen: what fails was seen to be denied its call, and what
+/// does without one is well.
+async fn is_settled(lab: &Lab) -> anyhow::Result<()> {
+    let policies: Api<NamespacePolicy> = Api::all(lab.client());
+    eventually(VERDICT_TIMEOUT, async || {
+        let status = policies.get(NAMESPACE).await?.status.unwrap_or_default();
+        let said = status.seccomp_default.unwrap_or_default();
+        let [worst] = &said.workloads[..] else {
+            bail!("{said:?}");
+        };
+        ensure!(worst.basis == Some(Basis::Observed), "{worst:?}");
+        Ok(())
+    })
+    .await
 }
 
 fn is_so(conditions: &[Condition], ready: &str) -> anyhow::Result<()> {
