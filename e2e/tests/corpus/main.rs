@@ -7,6 +7,7 @@
 // A story that panics has failed, and says where.
 #![allow(clippy::indexing_slicing)]
 
+mod burden;
 mod ground;
 mod images;
 mod look;
@@ -40,6 +41,8 @@ fn main() -> ExitCode {
         Case::new(observed::what_the_runtime_does_is_not_the_containers),
         Case::new(observed::a_container_that_ends_at_once_is_seen),
         Case::new(observed::what_is_denied_is_recorded),
+        Case::new(burden::many_containers_are_little_to_hold).within(LONGEST),
+        Case::new(burden::a_storm_is_lost_and_nothing_is_known).within(LONGEST),
         Case::new(observed::an_agent_that_was_away_is_a_loss).within(LONGEST),
     ])
 }

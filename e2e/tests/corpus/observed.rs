@@ -153,7 +153,7 @@ pub(crate) async fn an_agent_that_was_away_is_a_loss(shared: Shared<Ground>) -> 
 
 impl Ground {
     /// Waits until the record of a Deployment says something of a container, and returns what.
-    async fn entry(
+    pub(crate) async fn entry(
         &self,
         deployment: &str,
         container: &str,
