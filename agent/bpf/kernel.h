@@ -27,12 +27,10 @@ static long (*const read_kernel_text)(void *to, u32 size, const void *from) = (v
 static u64 (*const nanoseconds_since_boot)(void) = (void *)125;
 static long (*const ring_output)(void *ring, const void *data, u64 size, u64 flags) = (void *)130;
 static struct task_struct *(*const current_task_typed)(void) = (void *)158;
-static struct pt_regs *(*const registers_typed)(struct task_struct *task) = (void *)175;
 
-// Helpers that not every kernel has: the first is in 5.11, the second in 5.15.
+// A helper that not every kernel has, but those from 5.11 on.
 enum bpf_func_id {
 	BPF_FUNC_get_current_task_btf = 158,
-	BPF_FUNC_task_pt_regs = 175,
 };
 #define HAS_HELPER(name) __builtin_preserve_enum_value(*(enum bpf_func_id *)BPF_FUNC_##name, 0)
 
@@ -60,14 +58,20 @@ enum bpf_func_id {
 // The field of the task that runs. Of a typed pointer it is a load, which costs nothing beside the call of a helper; what
 // the kernel that runs has no use for is left out of the program when it is loaded.
 #define READ_TASK(task, field) (HAS_HELPER(get_current_task_btf) ? (task)->field : READ(task, field))
-// The field of the registers with which the task that runs went into the kernel, of which it is the pointer.
-#define READ_REGISTERS(registers, field) (HAS_HELPER(task_pt_regs) ? (registers)->field : READ(registers, field))
 // Whether the kernel that runs has the field, and where it lies in its type, in bytes.
 #define HAS(type, field) __builtin_preserve_field_info(((type *)0)->field, 2)
 #define OFFSET(type, field) __builtin_preserve_field_info(((type *)0)->field, 0)
 
-struct raw_tracepoint {
-	u64 arguments[0];
+// What the raw tracepoints say, with the types that the kernel knows of it: the registers with which the task went into
+// the kernel can be read as they are.
+struct call_entered {
+	struct pt_regs *registers;
+	u64 id;
+};
+
+struct call_left {
+	struct pt_regs *registers;
+	s64 result;
 };
 
 struct seccomp {
@@ -211,10 +215,4 @@ struct pt_regs {
 ALWAYS_INLINE struct task_struct *current_task(void)
 {
 	return HAS_HELPER(get_current_task_btf) ? current_task_typed() : current_task_address();
-}
-
-// The registers of the task that runs, which are where the tracepoint says.
-ALWAYS_INLINE struct pt_regs *current_registers(struct task_struct *task, u64 address)
-{
-	return HAS_HELPER(task_pt_regs) ? registers_typed(task) : (struct pt_regs *)address;
 }

@@ -263,53 +263,53 @@ ALWAYS_INLINE u64 argument(struct pt_regs *registers, u8 abi, u32 at)
 	if (abi == COMPAT) {
 		switch (at) {
 		case 0:
-			return (u32)READ_REGISTERS(registers, bx);
+			return (u32)registers->bx;
 		case 1:
-			return (u32)READ_REGISTERS(registers, cx);
+			return (u32)registers->cx;
 		case 2:
-			return (u32)READ_REGISTERS(registers, dx);
+			return (u32)registers->dx;
 		case 3:
-			return (u32)READ_REGISTERS(registers, si);
+			return (u32)registers->si;
 		case 4:
-			return (u32)READ_REGISTERS(registers, di);
+			return (u32)registers->di;
 		default:
-			return (u32)READ_REGISTERS(registers, bp);
+			return (u32)registers->bp;
 		}
 	}
 	switch (at) {
 	case 0:
-		return READ_REGISTERS(registers, di);
+		return registers->di;
 	case 1:
-		return READ_REGISTERS(registers, si);
+		return registers->si;
 	case 2:
-		return READ_REGISTERS(registers, dx);
+		return registers->dx;
 	case 3:
-		return READ_REGISTERS(registers, r10);
+		return registers->r10;
 	case 4:
-		return READ_REGISTERS(registers, r8);
+		return registers->r8;
 	default:
-		return READ_REGISTERS(registers, r9);
+		return registers->r9;
 	}
 #else
 	u64 value;
 	switch (at) {
 	case 0:
-		value = READ_REGISTERS(registers, orig_x0);
+		value = registers->orig_x0;
 		break;
 	case 1:
-		value = READ_REGISTERS(registers, regs[1]);
+		value = registers->regs[1];
 		break;
 	case 2:
-		value = READ_REGISTERS(registers, regs[2]);
+		value = registers->regs[2];
 		break;
 	case 3:
-		value = READ_REGISTERS(registers, regs[3]);
+		value = registers->regs[3];
 		break;
 	case 4:
-		value = READ_REGISTERS(registers, regs[4]);
+		value = registers->regs[4];
 		break;
 	default:
-		value = READ_REGISTERS(registers, regs[5]);
+		value = registers->regs[5];
 	}
 	return abi == COMPAT ? (u32)value : value;
 #endif
@@ -322,6 +322,13 @@ ALWAYS_INLINE u32 is_set(const volatile u64 *words, u32 number)
 	return (words[word] >> (number % 64)) & 1;
 }
 
+// Whether calls of the number are let through on every ABI, as most are: what goes on here most of the time.
+ALWAYS_INLINE u32 is_allowed_everywhere(u64 id)
+{
+	u32 plain = (u32)id;
+	return plain < NUMBERS && is_set(tables.everywhere, plain);
+}
+
 // Whether calls of the number are let through whatever their arguments are; else how it was called and its number.
 ALWAYS_INLINE u32 is_allowed(struct task_struct *task, u64 id, u8 *abi, u32 *number)
 {
@@ -329,9 +336,6 @@ ALWAYS_INLINE u32 is_allowed(struct task_struct *task, u64 id, u8 *abi, u32 *num
 	*number = plain;
 	if (plain == (u32)-1)
 		return 0;
-	// Where looking up the ABI takes more than a load, most calls do without.
-	if (!HAS_HELPER(get_current_task_btf) && plain < NUMBERS && is_set(tables.everywhere, plain))
-		return 1;
 	*abi = NATIVE;
 	if (is_compat(task)) {
 		*abi = COMPAT;
@@ -609,13 +613,15 @@ ALWAYS_INLINE void tell_of_namespaces(u64 flags)
 	}
 }
 
-SECTION("raw_tracepoint/sys_enter")
-int enter(struct raw_tracepoint *context)
+SECTION("tp_btf/sys_enter")
+int enter(struct call_entered *context)
 {
+	if (is_allowed_everywhere(context->id))
+		return 0;
 	struct task_struct *task = current_task();
 	u8 abi = NATIVE;
 	u32 number = 0;
-	if (is_allowed(task, context->arguments[1], &abi, &number))
+	if (is_allowed(task, context->id, &abi, &number))
 		return 0;
 	const volatile struct rule *rule = &tables.rules[rule_of(abi, number)];
 	struct origin origin = {};
@@ -627,7 +633,7 @@ int enter(struct raw_tracepoint *context)
 			add(LOST);
 		return 0;
 	}
-	struct pt_regs *registers = current_registers(task, context->arguments[0]);
+	struct pt_regs *registers = context->registers;
 	struct kept kept = {};
 	keep(rule, registers, abi, &kept);
 	if (!origin.space)
@@ -720,17 +726,19 @@ ALWAYS_INLINE void executed(struct task_struct *task, u32 process)
 	}
 }
 
-SECTION("raw_tracepoint/sys_exit")
-int leave(struct raw_tracepoint *context)
+SECTION("tp_btf/sys_exit")
+int leave(struct call_left *context)
 {
-	struct task_struct *task = current_task();
-	struct pt_regs *registers = current_registers(task, context->arguments[0]);
-	s64 result = (s64)context->arguments[1];
+	struct pt_regs *registers = context->registers;
 #if defined(__TARGET_ARCH_x86)
-	u64 id = READ_REGISTERS(registers, orig_ax);
+	u64 id = registers->orig_ax;
 #else
-	u64 id = (u32)READ_REGISTERS(registers, syscallno);
+	u64 id = (u32)registers->syscallno;
 #endif
+	if (is_allowed_everywhere(id))
+		return 0;
+	struct task_struct *task = current_task();
+	s64 result = context->result;
 	u8 abi = NATIVE;
 	u32 number = 0;
 	if (is_allowed(task, id, &abi, &number))

@@ -6,8 +6,8 @@ use std::io;
 use std::time::Duration;
 
 use aya::maps::{Array, HashMap as Map, MapData, MapError, RingBuf};
-use aya::programs::raw_trace_point::RawTracePointLinkId;
-use aya::programs::{ProgramError, RawTracePoint};
+use aya::programs::tp_btf::BtfTracePointLinkId;
+use aya::programs::{BtfTracePoint, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 use podfence_seccomp::Errno;
 
@@ -83,8 +83,10 @@ pub struct Kernel {
     homes: Map<MapData, u64, u64>,
     adoptions: Map<MapData, [u8; ORPHAN], [u8; ADOPTED]>,
     totals: Array<MapData, u64>,
+    /// The link of the program on `sys_enter`, while it is attached.
+    entries: Option<BtfTracePointLinkId>,
     /// The link of the program on `sys_exit`, while it is attached.
-    returns: Option<RawTracePointLinkId>,
+    returns: Option<BtfTracePointLinkId>,
     /// The spaces, each with all that it has lost ever.
     known: BTreeMap<SpaceId, (Space, u64)>,
     lost_anywhere: u64,
@@ -136,6 +138,7 @@ impl Kernel {
             totals: map!(ebpf, Array, "totals"),
             ebpf,
             tables,
+            entries: None,
             returns: None,
             known: BTreeMap::new(),
             lost_anywhere: 0,
@@ -145,33 +148,45 @@ impl Kernel {
             waiting: HashMap::new(),
             looked_for_waiting: None,
         };
-        kernel.load("leave")?;
-        kernel.load("enter")?;
+        kernel.load("leave", "sys_exit", &types)?;
+        kernel.load("enter", "sys_enter", &types)?;
         // A call that comes back without having been seen going in is a denial: so who looks at
         // what goes in comes last, and what was under way then is told by the age of its thread.
         kernel.follow_returns(true)?;
-        kernel.attach("enter", "sys_enter")?;
+        kernel.follow_entries(true)?;
         Ok((kernel, news))
     }
 
-    fn program(&mut self, name: &'static str) -> Result<&mut RawTracePoint, KernelError> {
+    fn program(&mut self, name: &'static str) -> Result<&mut BtfTracePoint, KernelError> {
         let program = self.ebpf.program_mut(name);
         let program = program.ok_or(KernelError::Missing(name))?;
         program.try_into().map_err(|source| refused(name, source))
     }
 
-    fn load(&mut self, name: &'static str) -> Result<(), KernelError> {
-        let loaded = self.program(name)?.load();
-        loaded.map_err(|source| refused(name, source))
-    }
-
-    fn attach(
+    fn load(
         &mut self,
         name: &'static str,
         tracepoint: &str,
-    ) -> Result<RawTracePointLinkId, KernelError> {
-        let attached = self.program(name)?.attach(tracepoint);
+        types: &Btf,
+    ) -> Result<(), KernelError> {
+        let loaded = self.program(name)?.load(tracepoint, types);
+        loaded.map_err(|source| refused(name, source))
+    }
+
+    fn attach(&mut self, name: &'static str) -> Result<BtfTracePointLinkId, KernelError> {
+        let attached = self.program(name)?.attach();
         attached.map_err(|source| refused(name, source))
+    }
+
+    /// Attaches the program that sees calls go in, or takes it off. An observer that is at work has it
+    /// attached all the time; without it is what it costs compared.
+    ///
+    /// # Errors
+    /// When the kernel refuses.
+    pub fn follow_entries(&mut self, needed: bool) -> Result<(), KernelError> {
+        let link = self.entries.take();
+        self.entries = self.followed("enter", link, needed)?;
+        Ok(())
     }
 
     /// Attaches the program that sees calls come back, or takes it off: while no container is
@@ -180,18 +195,31 @@ impl Kernel {
     /// # Errors
     /// When the kernel refuses.
     pub fn follow_returns(&mut self, needed: bool) -> Result<(), KernelError> {
-        match (needed, self.returns.take()) {
-            (true, None) => {
-                self.returns = Some(self.attach("leave", "sys_exit")?);
-                self.forget_pendings()?;
-            }
-            (false, Some(link)) => {
-                let detached = self.program("leave")?.detach(link);
-                detached.map_err(|source| refused("leave", source))?;
-            }
-            (_, unchanged) => self.returns = unchanged,
+        let link = self.returns.take();
+        let begins = needed && link.is_none();
+        self.returns = self.followed("leave", link, needed)?;
+        if begins {
+            self.forget_pendings()?;
         }
         Ok(())
+    }
+
+    /// The link of a program that is attached if that is needed.
+    fn followed(
+        &mut self,
+        name: &'static str,
+        link: Option<BtfTracePointLinkId>,
+        needed: bool,
+    ) -> Result<Option<BtfTracePointLinkId>, KernelError> {
+        match (needed, link) {
+            (true, None) => self.attach(name).map(Some),
+            (false, Some(link)) => {
+                let detached = self.program(name)?.detach(link);
+                detached.map_err(|source| refused(name, source))?;
+                Ok(None)
+            }
+            (_, unchanged) => Ok(unchanged),
+        }
     }
 
     /// Calls that went in while nobody saw calls return: it is not known what became of them, and

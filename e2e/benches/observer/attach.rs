@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::programs::RawTracePoint;
+use aya::programs::Program;
+use aya::programs::raw_trace_point::RawTracePointLinkId;
+use aya::programs::tp_btf::BtfTracePointLinkId;
 use aya::{Btf, Ebpf, EbpfLoader};
 use podfence_agent::observe::clock::Clock;
 use podfence_agent::observe::kernel::Kernel;
@@ -56,12 +58,103 @@ pub(crate) enum Attached {
     /// None.
     Nothing,
     /// Some that nobody asks anything.
-    Mute(#[expect(dead_code, reason = "holds the programs")] Box<Ebpf>),
+    Mute(Mute),
     /// The observer.
     Observer(Box<Kernel>),
 }
 
+/// Programs that nobody asks anything, and the tracepoints that they are on.
+pub(crate) struct Mute {
+    ebpf: Box<Ebpf>,
+    tracepoints: Vec<&'static str>,
+    links: Vec<Link>,
+}
+
+/// With the types of what a tracepoint says, or without.
+enum Link {
+    Untyped(RawTracePointLinkId),
+    Typed(BtfTracePointLinkId),
+}
+
+impl Mute {
+    fn program(&mut self, tracepoint: &str) -> Result<&mut Program> {
+        let name = match tracepoint {
+            "sys_enter" => "enter",
+            _ => "leave",
+        };
+        let program = self.ebpf.program_mut(name);
+        program.context("the program is missing")
+    }
+
+    fn load(&mut self, types: &Btf) -> Result<()> {
+        for tracepoint in self.tracepoints.clone() {
+            match self.program(tracepoint)? {
+                Program::RawTracePoint(program) => program.load()?,
+                Program::BtfTracePoint(program) => program.load(tracepoint, types)?,
+                other => bail!(
+                    "{tracepoint} has no program of the kind {:?}",
+                    other.prog_type()
+                ),
+            }
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self) -> Result<()> {
+        for tracepoint in self.tracepoints.clone() {
+            let link = match self.program(tracepoint)? {
+                Program::RawTracePoint(program) => Link::Untyped(program.attach(tracepoint)?),
+                Program::BtfTracePoint(program) => Link::Typed(program.attach()?),
+                other => bail!(
+                    "{tracepoint} has no program of the kind {:?}",
+                    other.prog_type()
+                ),
+            };
+            self.links.push(link);
+        }
+        Ok(())
+    }
+
+    fn detach(&mut self) -> Result<()> {
+        for tracepoint in self.tracepoints.clone().into_iter().rev() {
+            let link = self.links.pop().context("it is not attached")?;
+            match (self.program(tracepoint)?, link) {
+                (Program::RawTracePoint(program), Link::Untyped(link)) => program.detach(link)?,
+                (Program::BtfTracePoint(program), Link::Typed(link)) => program.detach(link)?,
+                _ => bail!("{tracepoint} has another program than was attached"),
+            }
+        }
+        Ok(())
+    }
+}
+
 impl Attached {
+    /// Takes them off the tracepoints, and keeps them ready.
+    pub(crate) fn rest(&mut self) -> Result<()> {
+        match self {
+            Self::Nothing => {}
+            Self::Mute(mute) => mute.detach()?,
+            Self::Observer(kernel) => {
+                kernel.follow_entries(false)?;
+                kernel.follow_returns(false)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts both programs on the tracepoints again.
+    pub(crate) fn resume(&mut self) -> Result<()> {
+        match self {
+            Self::Nothing => {}
+            Self::Mute(mute) => mute.attach()?,
+            Self::Observer(kernel) => {
+                kernel.follow_returns(true)?;
+                kernel.follow_entries(true)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Does what the agent does once a second.
     pub(crate) fn look(&mut self) -> Result<()> {
         if let Self::Observer(kernel) = self {
@@ -157,26 +250,23 @@ impl Workshop {
         Ok(kernel.ignore(space)?)
     }
 
-    fn mute(&self, object: &Path, tracepoints: &[&str]) -> Result<Attached> {
+    fn mute(&self, object: &Path, tracepoints: &[&'static str]) -> Result<Attached> {
         let types = Btf::from_sys_fs()?;
         let object = fs::read(object)?;
         let began = u64::try_from(Clock::now().since_boot.as_nanos())?;
-        let mut ebpf = EbpfLoader::new()
+        let ebpf = EbpfLoader::new()
             .btf(Some(&types))
             .override_global("tables", self.tables.bytes(), false)
             .override_global("began", &began, false)
             .load(&object)?;
-        for tracepoint in tracepoints {
-            let name = match *tracepoint {
-                "sys_enter" => "enter",
-                _ => "leave",
-            };
-            let program = ebpf.program_mut(name).context("the program is missing")?;
-            let program: &mut RawTracePoint = program.try_into()?;
-            program.load()?;
-            program.attach(tracepoint)?;
-        }
-        Ok(Attached::Mute(Box::new(ebpf)))
+        let mut mute = Mute {
+            ebpf: Box::new(ebpf),
+            tracepoints: tracepoints.to_vec(),
+            links: Vec::new(),
+        };
+        mute.load(&types)?;
+        mute.attach()?;
+        Ok(Attached::Mute(mute))
     }
 }
 

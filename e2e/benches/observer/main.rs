@@ -11,7 +11,6 @@
 mod attach;
 mod calls;
 mod memory;
-mod processor;
 mod servers;
 mod services;
 mod spread;
@@ -56,7 +55,7 @@ fn main() -> Result<ExitCode> {
     for part in named {
         match part.as_str() {
             "calls" => holds &= calls::measure(&workshop, rounds(31)?)?,
-            "services" => holds &= services::measure(&workshop, rounds(16)?)?,
+            "services" => holds &= services::measure(&workshop, rounds(1000)?)?,
             "memory" => holds &= memory::measure(&workshop)?,
             "storm" => holds &= storm::measure(&workshop)?,
             other => bail!("no part is named {other:?}: there are {PARTS:?}"),

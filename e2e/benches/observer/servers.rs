@@ -17,10 +17,10 @@ use crate::attach::contained;
 const NOBODY: u32 = 65534;
 /// Connections of the load, which are enough to keep every server busy.
 const CONNECTIONS: &str = "16";
-/// Seconds of one measurement.
-const SECONDS: u32 = 3;
-/// Requests of one measurement of redis, whose load knows no seconds: about as many last as long.
-const REDIS_REQUESTS: &str = "200000";
+/// Requests of redis before its load begins anew, which is seldom.
+const REDIS_REQUESTS: &str = "10000000";
+/// Seconds of a load that is ended when it is not needed any more.
+const SECONDS: u32 = 24 * 60 * 60;
 /// Servers have the first processor and what loads them the last one, so that none is measured where
 /// the scheduler happened to put it.
 const SERVER: usize = 0;
@@ -34,7 +34,6 @@ pub(crate) struct Server {
     child: Child,
     port: u16,
     load: fn(u16) -> Result<Command>,
-    rate: fn(&str) -> Option<&str>,
 }
 
 /// How a server is started, in a folder of its own, on a port.
@@ -46,8 +45,8 @@ struct Kind {
     needs: &'static [(&'static str, &'static str)],
     start: Start,
     fill: fn(u16) -> Result<Command>,
+    /// Makes requests until it is killed.
     load: fn(u16) -> Result<Command>,
-    rate: fn(&str) -> Option<&str>,
 }
 
 const KINDS: [Kind; 3] = [
@@ -59,8 +58,11 @@ const KINDS: [Kind; 3] = [
         ],
         start: start_redis,
         fill: |port| Ok(redis_benchmark(port, "set", "1000")),
-        load: |port| Ok(redis_benchmark(port, "get", REDIS_REQUESTS)),
-        rate: redis_rate,
+        load: |port| {
+            let mut benchmark = redis_benchmark(port, "get", REDIS_REQUESTS);
+            benchmark.arg("-l");
+            Ok(benchmark)
+        },
     },
     Kind {
         name: "nginx",
@@ -68,10 +70,6 @@ const KINDS: [Kind; 3] = [
         start: start_nginx,
         fill: |port| Ok(wrk(port, 1)),
         load: |port| Ok(wrk(port, SECONDS)),
-        rate: |output| {
-            let mut lines = output.lines();
-            lines.find_map(|line| line.strip_prefix("Requests/sec:"))
-        },
     },
     Kind {
         name: "postgresql",
@@ -91,11 +89,6 @@ const KINDS: [Kind; 3] = [
             pgbench.args(["--select-only", "--no-vacuum", "--client=4"]);
             pgbench.arg(format!("--time={SECONDS}"));
             Ok(pgbench)
-        },
-        rate: |output| {
-            let mut lines = output.lines();
-            let rate = lines.find_map(|line| line.strip_prefix("tps = "))?;
-            rate.split_whitespace().next()
         },
     },
 ];
@@ -133,7 +126,6 @@ impl Server {
             child,
             port,
             load: kind.load,
-            rate: kind.rate,
         };
         server.fill(kind, folder)?;
         Ok(server)
@@ -160,21 +152,9 @@ impl Server {
         bail!("{} does not start: {log}\n{said}", self.name);
     }
 
-    /// The process of the server.
-    pub(crate) fn process(&self) -> u32 {
-        self.child.id()
-    }
-
-    /// What loads it.
+    /// What makes requests of it until it is killed.
     pub(crate) fn load(&self) -> Result<Command> {
         (self.load)(self.port)
-    }
-
-    /// How many requests a second the load says there were.
-    pub(crate) fn rate(&self, output: &str) -> Result<f64> {
-        let rate = (self.rate)(output);
-        let rate = rate.with_context(|| format!("the load of {} says {output:?}", self.name))?;
-        Ok(rate.trim().parse()?)
     }
 }
 
@@ -230,11 +210,6 @@ fn redis_benchmark(port: u16, test: &str, requests: &str) -> Command {
         .args(["-p", &port.to_string(), "-t", test, "-n", requests])
         .args(["-c", CONNECTIONS, "--csv"]);
     command
-}
-
-/// The second field of the last line, in quotes.
-fn redis_rate(output: &str) -> Option<&str> {
-    output.lines().last()?.split('"').nth(3)
 }
 
 fn start_nginx(folder: &Path, port: u16) -> Result<Command> {

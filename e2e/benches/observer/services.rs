@@ -1,35 +1,40 @@
 //! What servers under load lose to the observer. Does I/O.
+//!
+//! A machine that others use is quicker and slower by a tenth from second to second, so two runs of
+//! seconds tell nothing of a few parts in a hundred. A load goes on all the time, and what is on the
+//! tracepoints changes many times a second: slices that lie side by side are compared, and there are
+//! thousands of them.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
-use std::process::Stdio;
+use std::fs;
+use std::process::{Child, Stdio};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use crate::attach::{Attached, Programs, Workshop};
-use crate::processor;
 use crate::servers::{self, Server};
 use crate::spread::Spread;
 
 /// The part of a server's throughput that the observer may take beyond what empty programs take.
 const BAR: f64 = 0.03;
-/// How often the agent looks.
-const LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a server that takes no processor time must do so to be idle.
-const SETTLING: Duration = Duration::from_millis(100);
+const SLICE: Duration = Duration::from_millis(40);
+/// After programs were put on the tracepoints.
+const SETTLING: Duration = Duration::from_millis(5);
+/// In one of so many slices the observer is looked at, as the agent does once a second.
+const SLICES_OF_A_LOOK: usize = 25;
 const KINDS: [Programs; 3] = [Programs::Nothing, Programs::Empty, Programs::Observer];
+/// Until a load has all its connections.
+const WARMING_UP: Duration = Duration::from_secs(1);
+const MIB: f64 = 1024.0 * 1024.0;
 
-/// One measurement.
-#[derive(Clone, Copy, Debug)]
-struct Load {
-    /// Requests a second.
-    rate: f64,
-    /// Microseconds of processor time that server and load took for a request.
-    processor: f64,
-}
+/// Bytes a second over the loopback interface, which only the server and its load use: requests and
+/// answers are of the same size from first to last.
+type Rates = BTreeMap<Programs, Vec<f64>>;
 
-type Figures = BTreeMap<Programs, Vec<Load>>;
+/// What makes requests, until it is dropped.
+struct Load(Child);
 
 /// Prints the throughput of each server, and says whether the bar may be held for all: a busy machine
 /// does not tell.
@@ -45,112 +50,108 @@ pub(crate) fn measure(workshop: &Workshop, rounds: usize) -> Result<bool> {
     println!("servers, {rounds} rounds:");
     let mut holds = true;
     for server in servers::start(workshop.folder())? {
-        let mut figures = Figures::new();
-        for _ in 0..rounds {
-            for programs in KINDS {
-                let mut attached = workshop.attach(programs)?;
-                let load = load(&server, &mut attached)?;
-                figures.entry(programs).or_default().push(load);
-            }
+        let mut kinds = Vec::new();
+        for programs in KINDS {
+            let mut attached = workshop.attach(programs)?;
+            attached.rest()?;
+            kinds.push((programs, attached));
         }
-        holds &= print(server.name, &figures)?;
+        let mut load = Load::start(&server)?;
+        sleep(WARMING_UP);
+        let mut rates = Rates::new();
+        for round in 0..rounds {
+            for (programs, attached) in &mut kinds {
+                attached.resume()?;
+                sleep(SETTLING);
+                let rate = slice(attached, round % SLICES_OF_A_LOOK == 0)?;
+                attached.rest()?;
+                rates.entry(*programs).or_default().push(rate);
+            }
+            // There and back, so that none is always the first of them.
+            kinds.reverse();
+            load.goes_on(&server)?;
+        }
+        drop(load);
+        holds &= print(server.name, &rates)?;
     }
     Ok(holds)
 }
 
-fn load(server: &Server, attached: &mut Attached) -> Result<Load> {
-    let before = processor_time(server)?;
-    let began = Instant::now();
-    let mut child = server
-        .load()?
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let mut looked = Instant::now();
-    let status = loop {
-        if let Some(status) = child.try_wait()? {
-            break status;
-        }
-        if looked.elapsed() >= LOOK_INTERVAL {
-            attached.look()?;
-            looked += LOOK_INTERVAL;
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    };
+/// The rate of one slice.
+fn slice(attached: &mut Attached, is_looked_at: bool) -> Result<f64> {
+    let (began, before) = (Instant::now(), loopback_bytes()?);
+    sleep(SLICE / 2);
+    if is_looked_at {
+        attached.look()?;
+    }
+    sleep(SLICE / 2);
+    let bytes = loopback_bytes()?.saturating_sub(before);
     let elapsed = began.elapsed().as_secs_f64();
-    let mut output = String::new();
-    let mut stdout = child.stdout.take().context("the output is not read")?;
-    stdout.read_to_string(&mut output)?;
-    ensure!(
-        status.success(),
-        "the load of {} failed: {status}",
-        server.name
-    );
-    let after = processor_time(server)?;
-    let rate = server.rate(&output)?;
-    Ok(Load {
-        rate,
-        processor: after.saturating_sub(before).as_secs_f64() * 1e6 / (rate * elapsed),
-    })
+    #[expect(clippy::cast_precision_loss, reason = "a slice has some millions")]
+    let bytes = bytes as f64;
+    Ok(bytes / elapsed)
 }
 
-/// What server and loads have taken, once the server is done with what it does after a load: a process
-/// of it is counted when it has ended.
-fn processor_time(server: &Server) -> Result<Duration> {
-    let mut taken = processor::of_process(server.process())?;
-    loop {
-        std::thread::sleep(SETTLING);
-        let now = processor::of_process(server.process())?;
-        if now == taken {
-            return Ok(taken + processor::of_children()?);
-        }
-        taken = now;
+/// All that was ever received by the loopback interface of this network namespace.
+fn loopback_bytes() -> Result<u64> {
+    let interfaces = fs::read_to_string("/proc/self/net/dev")?;
+    let mut lines = interfaces.lines();
+    let own = lines.find_map(|line| line.trim_start().strip_prefix("lo:"));
+    let received = own.and_then(|line| line.split_whitespace().next());
+    Ok(received.context("there is no interface lo")?.parse()?)
+}
+
+impl Load {
+    fn start(server: &Server) -> Result<Self> {
+        let mut command = server.load()?;
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        Ok(Self(command.spawn()?))
+    }
+
+    fn goes_on(&mut self, server: &Server) -> Result<()> {
+        let ended = self.0.try_wait()?;
+        ensure!(
+            ended.is_none(),
+            "the load of {} has ended: {ended:?}",
+            server.name
+        );
+        Ok(())
     }
 }
 
-fn print(name: &str, figures: &Figures) -> Result<bool> {
-    let of = |programs: Programs| figures.get(&programs).into_iter().flatten();
+impl Drop for Load {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn print(name: &str, rates: &Rates) -> Result<bool> {
+    let of = |programs: Programs| rates.get(&programs).into_iter().flatten();
     println!(
-        "  {name:<12} {:<12}     median   least [quartiles] most",
+        "  {name:<12} {:<18}     median   least [quartiles] most",
         ""
     );
     for programs in KINDS {
-        let spread = Spread::of(of(programs).map(|load| load.rate));
+        let spread = Spread::of(of(programs).map(|rate| rate / MIB));
         println!(
-            "  {:<12} {:<12} {spread:.0} requests a second",
+            "  {:<12} {:<18} {spread:.1} MiB a second of requests and answers",
             "",
             programs.name()
         );
     }
-    for programs in KINDS {
-        let spread = Spread::of(of(programs).map(|load| load.processor));
-        println!(
-            "  {:<12} {:<12} {spread:.2} us of processor time a request",
-            "",
-            programs.name()
-        );
-    }
-    let ratio = |more, less, figure: fn(&Load) -> f64| {
-        let pairs = of(more).zip(of(less));
-        Spread::of(pairs.map(|(more, less)| figure(more) / figure(less)))
-    };
-    let mut throughput = None;
+    let mut last = None;
     for (more, less) in [
         (Programs::Empty, Programs::Nothing),
         (Programs::Observer, Programs::Empty),
     ] {
         let names = format!("{} / {}", more.name(), less.name());
-        let rate = ratio(more, less, |load| load.rate);
-        println!("  {:<12} {names:<18} {rate:.3} of the throughput", "");
-        let processor = ratio(more, less, |load| load.processor);
-        println!(
-            "  {:<12} {names:<18} {processor:.3} of the processor time",
-            ""
-        );
-        throughput = Some(rate);
+        let ratio = Spread::of(of(more).zip(of(less)).map(|(more, less)| more / less));
+        println!("  {:<12} {names:<18} {ratio:.3} of the throughput", "");
+        last = Some(ratio);
     }
-    let throughput = throughput.context("nothing was measured")?;
-    let (loss, doubt) = (1.0 - throughput.median, throughput.doubt);
+    let ratio = last.context("nothing was measured")?;
+    let (loss, doubt) = (1.0 - ratio.median, ratio.doubt);
     let verdict = if loss + doubt < BAR {
         "held"
     } else if loss - doubt < BAR {

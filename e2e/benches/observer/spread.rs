@@ -28,7 +28,7 @@ impl Spread {
         let mut figures: Vec<f64> = figures.into_iter().collect();
         figures.sort_by(f64::total_cmp);
         let last = figures.len().saturating_sub(1);
-        #[expect(clippy::cast_precision_loss, reason = "there are a few dozen")]
+        #[expect(clippy::cast_precision_loss, reason = "there are some thousands")]
         let count = figures.len() as f64;
         let at = |quarter: usize| figures.get(last * quarter / 4).copied().unwrap_or(f64::NAN);
         Self {
