@@ -204,16 +204,15 @@ pub fn remedies(
             });
         }
     }
-    let unlocking = unlocking(&calls, setting)?;
-    let (strong, small): (Vec<_>, Vec<_>) = unlocking
-        .into_iter()
-        .partition(|capabilities| capabilities.intersects(SYS_ADMIN.union(STRONG)));
-    fixes.extend(small.into_iter().map(Fix::AddCapabilities));
+    let capabilities = unlocking(&calls, setting)?;
+    let small = capabilities.filter(|all| power(*all) == 0);
+    let strong = capabilities.filter(|all| power(*all) > 0);
+    fixes.extend(small.map(Fix::AddCapabilities));
     if !calls.is_empty() {
         fixes.push(Fix::LocalhostProfile(needed(&calls)));
     }
     fixes.extend([Fix::Unconfined, Fix::NodesWithoutSeccompDefault]);
-    fixes.extend(strong.into_iter().map(Fix::AddCapabilities));
+    fixes.extend(strong.map(Fix::AddCapabilities));
     Ok(fixes)
 }
 
@@ -281,24 +280,21 @@ fn unlocking(
     Ok((!chosen.is_empty()).then_some(chosen))
 }
 
-/// Next to everything.
-const SYS_ADMIN: CapabilityMask = CapabilityMask::of(&["SYS_ADMIN"]);
-/// Those that reach into the kernel or other processes.
-const STRONG: CapabilityMask = CapabilityMask::of(&[
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_PTRACE",
-    "SYS_BOOT",
-    "DAC_READ_SEARCH",
-    "BPF",
-]);
-
-/// How much a capability is worth to an attacker.
-fn power(capability: CapabilityMask) -> u8 {
-    if capability.intersects(SYS_ADMIN) {
+/// How much the strongest of the capabilities is worth to an attacker: `SYS_ADMIN` is next to everything,
+/// and these others reach into the kernel or other processes.
+fn power(capabilities: CapabilityMask) -> u8 {
+    const STRONG: CapabilityMask = CapabilityMask::of(&[
+        "SYS_MODULE",
+        "SYS_RAWIO",
+        "SYS_PTRACE",
+        "SYS_BOOT",
+        "DAC_READ_SEARCH",
+        "BPF",
+    ]);
+    if capabilities.intersects(CapabilityMask::of(&["SYS_ADMIN"])) {
         2
     } else {
-        u8::from(STRONG.intersects(capability))
+        u8::from(STRONG.intersects(capabilities))
     }
 }
 

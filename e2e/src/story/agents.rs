@@ -19,6 +19,8 @@ use crate::{
 
 /// Where `config/agent` puts the agents.
 pub const AGENT_NAMESPACE: &str = "podfence-agent";
+/// The folder of the checkout that installs them with the observer.
+pub const OBSERVER: &str = "config/agent-observer";
 /// How the audit log calls the agents.
 pub const AGENT_USER: &str = "system:serviceaccount:podfence-agent:podfence-agent";
 /// The name of everything that `config/agent` has, of the program, and of its image.
@@ -156,15 +158,7 @@ impl<'a> Agents<'a> {
     ///
     /// When there is none.
     pub async fn pod(&self, node: &Node) -> anyhow::Result<Pod> {
-        let pods: Api<Pod> = Api::namespaced(self.lab.client(), AGENT_NAMESPACE);
-        let labelled = ListParams::default()
-            .labels(&format!("app.kubernetes.io/name={AGENT_NAME}"))
-            .fields(&format!("spec.nodeName={}", node.name()));
-        let pods = pods.list(&labelled).await?.items;
-        let pod = pods
-            .into_iter()
-            .find(|pod| pod.metadata.deletion_timestamp.is_none());
-        pod.with_context(|| format!("no agent on {}", node.name()))
+        agent_pod(self.lab, node).await
     }
 
     /// What it says, for whoever has to find out why it says nothing.
@@ -177,6 +171,23 @@ impl<'a> Agents<'a> {
         let log = self.lab.kubectl(&logs).await.map(|output| output.stdout);
         format!("{:?}\n{log:?}", first_container(&pod))
     }
+}
+
+/// The agent's pod on a node.
+///
+/// # Errors
+///
+/// When there is none.
+pub async fn agent_pod(lab: &Lab, node: &Node) -> anyhow::Result<Pod> {
+    let pods: Api<Pod> = Api::namespaced(lab.client(), AGENT_NAMESPACE);
+    let labelled = ListParams::default()
+        .labels(&format!("app.kubernetes.io/name={AGENT_NAME}"))
+        .fields(&format!("spec.nodeName={}", node.name()));
+    let pods = pods.list(&labelled).await?.items;
+    let pod = pods
+        .into_iter()
+        .find(|pod| pod.metadata.deletion_timestamp.is_none());
+    pod.with_context(|| format!("no agent on {}", node.name()))
 }
 
 /// The DaemonSet for one node. The lab's nodes share their network with this machine, on whose

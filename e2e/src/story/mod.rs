@@ -39,7 +39,9 @@ mod telling;
 mod waiting;
 pub mod writes;
 
-pub use agents::{AGENT_NAME, AGENT_NAMESPACE, AGENT_USER, Agents, build_agent};
+pub use agents::{
+    AGENT_NAME, AGENT_NAMESPACE, AGENT_USER, Agents, OBSERVER, agent_pod, build_agent,
+};
 pub use cluster::{Cluster, OPERATOR_ACCOUNT, OPERATOR_NAMESPACE, OPERATOR_USER, Running};
 pub use extent::everything_is_told;
 pub use history::{History, Version};

@@ -2,15 +2,13 @@
 
 use std::fs;
 
-use anyhow::{Context as _, bail, ensure};
-use k8s_openapi::api::core::v1::Pod;
-use kube::{Api, api::ListParams};
+use anyhow::{Context as _, ensure};
 use podfence_e2e::{
     eventually,
     harness::Shared,
-    lab::{Image, compile_program},
-    on_nodes::{PATIENCE, create, deployment, first_container, is_running, sees},
-    story::{AGENT_NAMESPACE, everything_is_told},
+    lab::Image,
+    on_nodes::{PATIENCE, create, deployment, first_container, is_running},
+    story::{agent_pod, everything_is_told},
 };
 use serde_json::json;
 
@@ -29,17 +27,8 @@ pub(crate) async fn a_storm_is_lost_and_nothing_is_known(
     let ground = shared.get().await?;
     // What it leaves no room for may be another container's.
     let _bustle = ground.bustle.write().await;
-    let folder = tempfile::tempdir()?;
-    let program = compile_program("seen", folder.path())?;
-    let image = Image::of_program("storm", program).with_arguments(&["storm"]);
-    ground.off.import(&image).await?;
     let name = "storm";
-    let mut storm = deployment(NAMESPACE, name, ground.off.name(), Image::busybox().name());
-    let pod = &mut storm["spec"]["template"]["spec"];
-    pod["containers"][0]["args"] = json!(["-c", "exec sleep infinity"]);
-    pod["initContainers"] = json!([{ "name": "first", "image": image.name() }]);
-    create(ground.lab(), &storm).await?;
-    sees(ground.lab(), NAMESPACE, name, is_running).await?;
+    ground.begins_with(name).await?;
     eventually(PATIENCE, async || {
         let said = ground.explain(name).await?;
         let containers = said["places"][0]["containers"].as_array();
@@ -112,17 +101,10 @@ struct Holding {
 impl Holding {
     /// Of the agent on the node without SeccompDefault.
     async fn of_agent(ground: &Ground) -> anyhow::Result<Self> {
-        let pods: Api<Pod> = Api::namespaced(ground.lab().client(), AGENT_NAMESPACE);
-        let labelled = ListParams::default().labels(&format!("lab={}", ground.off.name()));
-        let pods = pods.list(&labelled).await?.items;
-        let mut running = pods
-            .iter()
-            .filter_map(first_container)
-            .filter(|it| is_running(it));
-        let Some(id) = running.find_map(|container| container.container_id.as_deref()) else {
-            bail!("no agent runs");
-        };
-        let process = ground.off.process_of(id)?;
+        let pod = agent_pod(ground.lab(), &ground.off).await?;
+        let container = first_container(&pod).filter(|container| is_running(container));
+        let id = container.and_then(|container| container.container_id.as_deref());
+        let process = ground.off.process_of(id.context("no agent runs")?)?;
         let status = fs::read_to_string(format!("/proc/{process}/status"))?;
         let field = |name: &str| {
             let mut lines = status.lines();

@@ -9,7 +9,7 @@ use podfence_e2e::{
     harness::Stage,
     lab::{Image, Lab, Node},
     on_nodes::{create, facts_of, needs_nodes},
-    story::{Agents, Cluster, Operator},
+    story::{Agents, Cluster, OBSERVER, Operator},
 };
 use podfence_seccomp::{Container, Filter, Loader, Profile};
 use serde_json::json;
@@ -25,8 +25,6 @@ pub(crate) const MINIMUM_OBSERVATION: &str = "10s";
 pub(crate) const SETTLING: &str = "60s";
 /// Here a workload lives for a minute, and there are more of them than on most nodes in a day.
 const WRITES: &str = "--records-per-minute=120";
-/// The agents with the observer.
-const OBSERVER: &str = "config/agent-observer";
 
 /// A cluster with one node that has `seccompDefault` and one that does not, and the operator.
 pub(crate) struct Ground {

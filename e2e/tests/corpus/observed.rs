@@ -58,17 +58,8 @@ pub(crate) async fn a_container_that_ends_at_once_is_seen(
 ) -> anyhow::Result<()> {
     let ground = shared.get().await?;
     let _bustle = ground.bustle.read().await;
-    let folder = tempfile::tempdir()?;
-    let program = compile_program("seen", folder.path())?;
-    let image = Image::of_program("seen", program).with_arguments(&["refused"]);
-    ground.off.import(&image).await?;
-    let name = "short";
-    let mut short = deployment(NAMESPACE, name, ground.off.name(), Image::busybox().name());
-    let pod = &mut short["spec"]["template"]["spec"];
-    pod["containers"][0]["args"] = json!(["-c", "exec sleep infinity"]);
-    pod["initContainers"] = json!([{ "name": "first", "image": image.name() }]);
-    create(ground.lab(), &short).await?;
-    sees(ground.lab(), NAMESPACE, name, is_running).await?;
+    let name = "refused";
+    ground.begins_with(name).await?;
     let entry = ground
         .entry(name, "first", |entry| !entry.calls.is_empty())
         .await?;
@@ -152,6 +143,23 @@ pub(crate) async fn an_agent_that_was_away_is_a_loss(shared: Shared<Ground>) -> 
 }
 
 impl Ground {
+    /// Runs a Deployment on the node without SeccompDefault, named after a manner of `programs/seen.c`,
+    /// whose container `first` does that and ends before another one sleeps.
+    pub(crate) async fn begins_with(&self, manner: &str) -> anyhow::Result<()> {
+        let folder = tempfile::tempdir()?;
+        let program = compile_program("seen", folder.path())?;
+        let image = Image::of_program(manner, program).with_arguments(&[manner]);
+        self.off.import(&image).await?;
+        let busybox = Image::busybox();
+        let mut deployment = deployment(NAMESPACE, manner, self.off.name(), busybox.name());
+        let pod = &mut deployment["spec"]["template"]["spec"];
+        pod["containers"][0]["args"] = json!(["-c", "exec sleep infinity"]);
+        pod["initContainers"] = json!([{ "name": "first", "image": image.name() }]);
+        create(self.lab(), &deployment).await?;
+        sees(self.lab(), NAMESPACE, manner, is_running).await?;
+        Ok(())
+    }
+
     /// Waits until the record of a Deployment says something of a container, and returns what.
     pub(crate) async fn entry(
         &self,

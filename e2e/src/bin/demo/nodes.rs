@@ -16,7 +16,7 @@ use podfence_e2e::{
     eventually,
     lab::{Image, Lab, Node, compile_program},
     on_nodes::{render_arguments, render_profile, spread},
-    story::Agents,
+    story::{Agents, OBSERVER},
 };
 use podfence_seccomp::Basis;
 use serde_json::{Value, json};
@@ -28,8 +28,6 @@ const TAINT: &str = "demo";
 const NAMESPACE: &str = "media";
 /// Programs crash twice, kubelets wait in between, and the machine may be very busy.
 const VERDICT_TIMEOUT: Duration = Duration::from_secs(120);
-/// The agents with the observer.
-const OBSERVER: &str = "config/agent-observer";
 /// How long a program must be watched, which is a day elsewhere.
 const MINIMUM_OBSERVATION: &str = "5s";
 /// The profile that mends the program, and the call that it lets through.
