@@ -3,7 +3,7 @@
 
 mod watched;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use anyhow::{Context as _, bail, ensure};
 use podfence_agent::observe::{
@@ -16,12 +16,14 @@ use podfence_e2e::{
     harness::{Case, Shared, tell},
 };
 use podfence_seccomp::{Abi, Errno, syscalls};
+use tokio::process::Command;
 
 use watched::{PATIENCE, Program, Watched, kernel, needs_root};
 
 fn main() -> ExitCode {
     tell(vec![
         Case::new(a_denied_call_has_not_gone_in),
+        Case::new(a_denied_call_has_not_gone_in_where_the_session_is_of_another_namespace),
         Case::new(what_every_program_does_is_not_kept),
         Case::new(every_call_of_many_threads_and_processes_counts),
         Case::new(doors_are_told_apart),
@@ -62,6 +64,24 @@ fn only<'a>(program: &'a Program, name: &'a str) -> anyhow::Result<&'a SeenCall>
 async fn a_denied_call_has_not_gone_in(_: Shared<Watched>) -> anyhow::Result<()> {
     needs_root()?;
     Ok(tokio::task::spawn_blocking(assumption::check).await??)
+}
+
+async fn a_denied_call_has_not_gone_in_where_the_session_is_of_another_namespace(
+    _: Shared<Watched>,
+) -> anyhow::Result<()> {
+    needs_root()?;
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--pid", "--fork", "--kill-child"]);
+    unshare.arg(env::current_exe()?);
+    unshare.args(["--exact", "a_denied_call_has_not_gone_in"]);
+    let told = unshare.kill_on_drop(true).output().await?;
+    let said = String::from_utf8_lossy(&told.stdout);
+    ensure!(
+        told.status.success() && said.contains("1 passed"),
+        "{said}{}",
+        String::from_utf8_lossy(&told.stderr)
+    );
+    Ok(())
 }
 
 async fn what_every_program_does_is_not_kept(shared: Shared<Watched>) -> anyhow::Result<()> {
