@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::{self as core, ContainerState, ContainerStatus, Pod};
-use kube::{Api, api::ListParams};
+use kube::{Api, ResourceExt as _, api::ListParams};
 use serde_json::{Value, json};
 use tokio::process::Command;
 
@@ -125,6 +125,24 @@ pub async fn sees_on(
     find(lab, namespace, app, |pod| {
         let on = pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref());
         on == Some(node.name()) && first_container(pod).is_some_and(&is_so)
+    })
+    .await
+}
+
+/// Waits until a pod's container has printed this and nothing else, through the API server and the
+/// kubelet, as a person would look. One that was just started has printed nothing, and of one that is
+/// gone the runtime has nothing any more: a container that ends again and again is asked again.
+///
+/// # Errors
+///
+/// When it does not; the error holds what it printed last.
+pub async fn prints(lab: &Lab, pod: &Pod, text: &str) -> anyhow::Result<()> {
+    let namespace = pod.namespace().context("no namespace")?;
+    let logs = ["logs", "--namespace", &namespace, &pod.name_any()];
+    eventually(PATIENCE, async || {
+        let printed = lab.kubectl(&logs).await?.stdout;
+        ensure!(printed == text, "{printed:?}");
+        Ok(())
     })
     .await
 }

@@ -2,12 +2,11 @@
 
 use std::fs;
 
-use anyhow::ensure;
 use kube::ResourceExt as _;
 use podfence_e2e::{
     harness::Shared,
     lab::{Image, Lab, compile_program},
-    on_nodes::render_profile,
+    on_nodes::{prints, render_profile},
 };
 use serde_json::json;
 
@@ -33,19 +32,8 @@ pub(crate) async fn of_a_program_by_seccomp_default_is_real_and_can_be_mended(
         nodes.sees(namespace, "on", crash_loops),
         nodes.sees(namespace, "off", is_running),
     )?;
-    // Through the API server and the kubelet, as a person would look.
-    let logs = [
-        "logs",
-        "--previous",
-        "--namespace",
-        namespace,
-        &broken.name_any(),
-    ];
-    let output = nodes.lab.kubectl(&logs).await?.stdout;
-    ensure!(
-        output == "unshare(CLONE_NEWUSER): Operation not permitted\n",
-        "{output:?}"
-    );
+    let why = "unshare(CLONE_NEWUSER): Operation not permitted\n";
+    prints(&nodes.lab, &broken, why).await?;
 
     // What the command line writes for this runtime, and the one call more.
     fs::write(

@@ -19,14 +19,12 @@ use podfence_e2e::{
 };
 
 use crate::rollout::{
-    ONE_FAILS, Rollout, SETTLING, Says, assess, begin, condition, crashes, import, listed,
-    operator, ready, sees_report, sees_said,
+    LONGEST_REACTION, ONE_FAILS, Rollout, SETTLING, Says, assess, begin, condition, crashes,
+    import, listed, operator, ready, sees_report, sees_said,
 };
 
 /// Long enough for everything that runs to be taken for well, if it could be.
 const RUNNING_ON: Duration = Duration::from_secs(3 * SETTLING.as_secs());
-/// What is asked of a status is five seconds, and the machine may be very busy.
-const LONGEST_REACTION: Duration = Duration::from_secs(15);
 /// What a report says of containers that a switch has not reached.
 const BEFORE: &str = "older than the last change of seccompDefault";
 

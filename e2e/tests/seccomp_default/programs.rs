@@ -1,30 +1,26 @@
 //! Programs that need a call that `RuntimeDefault` denies: they fail on the node with SeccompDefault,
 //! that is said of them, and what mends them turns it.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use anyhow::{Context as _, ensure};
 use futures::future::try_join_all;
-use k8s_openapi::{api::core::v1::Pod, jiff::Timestamp};
-use kube::ResourceExt as _;
+use k8s_openapi::jiff::Timestamp;
 use podfence_crd::{NamespacePolicyStatus, NodeCounts};
 use podfence_e2e::{
     eventually,
     harness::Shared,
     lab::cell,
-    on_nodes::{PATIENCE, facts_of, render_profile},
+    on_nodes::{PATIENCE, facts_of, prints, render_profile},
     story::Story,
 };
 use serde_json::{Value, json};
 
 use crate::explained;
 use crate::rollout::{
-    ALL_READY, ONE_FAILS, Rollout, assess, decided, in_words, listed, pod, sees_said,
+    ALL_READY, LONGEST_REACTION, ONE_FAILS, Rollout, assess, decided, in_words, listed, pod,
+    sees_said,
 };
-
-/// What is asked of a status is five seconds; the kubelet's clock is a second coarse, and the machine
-/// may be very busy.
-const LONGEST_REACTION: Duration = Duration::from_secs(15);
 
 /// A program, and what must come of it.
 struct Program {
@@ -109,7 +105,7 @@ async fn fails(rollout: &Rollout, story: &Story, program: &Program) -> anyhow::R
     let looked_at = async {
         let [failing, _] = rollout.sees_it_fail(story, name, name).await?;
         // It is the call that it fails for.
-        says_why(rollout, &failing, program.says).await?;
+        prints(rollout.cluster.lab(), &failing, program.says).await?;
         Ok(failing)
     };
     let ((status, seen), failing) = tokio::try_join!(watched, looked_at)?;
@@ -120,19 +116,6 @@ async fn fails(rollout: &Rollout, story: &Story, program: &Program) -> anyhow::R
     ensure!(reaction < LONGEST_REACTION.as_secs_f64());
     accuses(rollout, story, name, &status)?;
     rollout.reports_accuse(&story.full(name), name).await
-}
-
-/// Waits until a pod has printed why its container ended, as a person would look: a container that
-/// was just started has printed nothing.
-async fn says_why(rollout: &Rollout, pod: &Pod, why: &str) -> anyhow::Result<()> {
-    let namespace = pod.namespace().context("no namespace")?;
-    let logs = ["logs", "--namespace", &namespace, &pod.name_any()];
-    eventually(PATIENCE, async || {
-        let said = rollout.cluster.lab().kubectl(&logs).await?.stdout;
-        ensure!(said == why, "{said:?}");
-        Ok(())
-    })
-    .await
 }
 
 /// Whether a status says where and why a program's Deployment fails.

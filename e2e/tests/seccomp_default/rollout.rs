@@ -30,6 +30,9 @@ use tokio::sync::RwLock;
 pub(crate) const NODE_LABEL: &str = "podfence.test/seccomp-default";
 /// How long a container must be ready to be well, here: ten minutes are no story.
 pub(crate) const SETTLING: Duration = Duration::from_secs(5);
+/// What takes longer was not late but was not watched. How long it takes is printed: five seconds are
+/// asked for, and no test is to fail because the machine is busy.
+pub(crate) const LONGEST_REACTION: Duration = Duration::from_secs(60);
 /// The profile of every policy: it labels next to nothing, and asks for no level.
 const PROFILE: &str = "watched";
 
