@@ -370,13 +370,13 @@ pub(crate) fn crashes(container: &ContainerStatus) -> bool {
 
 /// When it is decided that the one pod, as it was after its second end, fails where the other is well:
 /// that end, or the moment in which the other has settled. Kubelets say both in whole seconds, cut
-/// off, so this is up to a second early.
-pub(crate) fn decided(failing: &Pod, healthy: &Pod) -> anyhow::Result<Timestamp> {
+/// off, so this is up to a second early. None where the machine was so busy that the pod was only seen
+/// after a later end.
+pub(crate) fn decided(failing: &Pod, healthy: &Pod) -> anyhow::Result<Option<Timestamp>> {
     let container = first_container(failing).context("no container")?;
-    ensure!(
-        ends(container) == Some(2),
-        "it was seen late: {container:?}"
-    );
+    if ends(container) != Some(2) {
+        return Ok(None);
+    }
     let conditions = healthy
         .status
         .as_ref()
@@ -386,7 +386,7 @@ pub(crate) fn decided(failing: &Pod, healthy: &Pod) -> anyhow::Result<Timestamp>
     let ready = ready.and_then(|it| it.last_transition_time.as_ref());
     let settled = ready.context("it is not ready")?.0.checked_add(SETTLING)?;
     let ended = last_end(container).context("it has not ended")?;
-    Ok(ended.max(settled))
+    Ok(Some(ended.max(settled)))
 }
 
 /// When a container last ended.
