@@ -74,7 +74,7 @@ impl Cluster {
         installation::install(&lab)
             .await
             .context("failed to install Podfence")?;
-        let history = History::record(&lab.client());
+        let history = History::record(&lab.client()).await?;
         let operators = AtomicUsize::new(0);
         Ok(Arc::new(Self {
             history,

@@ -3,24 +3,28 @@
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use anyhow::ensure;
-use futures::{StreamExt as _, TryStreamExt as _};
+use anyhow::Context as _;
+use futures::{StreamExt as _, future::try_join_all};
 use k8s_openapi::api::core::v1::Namespace;
 use kube::{
     Api, Client, ResourceExt as _,
     api::{ApiResource, DynamicObject, GroupVersionKind},
-    runtime::{
-        WatchStreamExt as _,
-        watcher::{self, Event, watcher},
-    },
+    runtime::watcher::{self, Event, watcher},
 };
 use serde_json::Value;
-use tokio::task::JoinSet;
+use tokio::{
+    sync::oneshot,
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
 use super::PATIENCE;
-use crate::eventually;
+
+/// Before a watch that failed is tried again.
+const PAUSE: Duration = Duration::from_millis(250);
 
 /// The kinds on record, with their group, version and plural.
 const KINDS: [(&str, &str, &str, &str); 4] = [
@@ -70,19 +74,25 @@ pub struct History {
 }
 
 impl History {
-    pub(super) fn record(client: &Client) -> Self {
+    /// Begins once every kind was listed: of what happens before, the last version alone is shown.
+    pub(super) async fn record(client: &Client) -> anyhow::Result<Self> {
         let versions = Arc::new(Mutex::new(Versions::new()));
         let mut watches = JoinSet::new();
+        let mut lists = Vec::new();
         for (kind, group, version, plural) in KINDS {
             let kind_of = GroupVersionKind::gvk(group, version, kind);
             let resource = ApiResource::from_gvk_with_plural(&kind_of, plural);
             let objects: Api<DynamicObject> = Api::all_with(client.clone(), &resource);
-            watches.spawn(watch(kind, objects, Arc::clone(&versions)));
+            let (listed, list) = oneshot::channel();
+            watches.spawn(watch(kind, objects, Arc::clone(&versions), listed));
+            lists.push(list);
         }
-        Self {
+        let lists = timeout(PATIENCE, try_join_all(lists)).await;
+        lists.context("not every kind could be listed")??;
+        Ok(Self {
             versions,
             _watches: watches,
-        }
+        })
     }
 
     /// All versions of one object, oldest first.
@@ -127,39 +137,40 @@ impl History {
         put(&mut versions, version);
     }
 
-    /// Waits until a version is on record.
-    ///
-    /// # Errors
-    ///
-    /// When it does not come.
-    pub async fn reaches(
-        &self,
-        kind: &'static str,
-        name: &str,
-        resource_version: &str,
-    ) -> anyhow::Result<()> {
-        eventually(PATIENCE, async || {
-            let versions = self.of(kind, name);
-            let there = versions
-                .iter()
-                .any(|it| it.resource_version == resource_version);
-            ensure!(there, "{kind} {name} {resource_version} is not on record");
-            Ok(())
-        })
-        .await
+    /// Whether a version is on record.
+    #[must_use]
+    pub fn has(&self, kind: &'static str, name: &str, resource_version: &str) -> bool {
+        let versions = self.of(kind, name);
+        let mut known = versions.iter().map(|it| &it.resource_version);
+        known.any(|known| known == resource_version)
     }
 }
 
 /// Goes on for ever: a kind may be deleted and come back, and the API server may be stopped by the
-/// story.
-async fn watch(kind: &'static str, objects: Api<DynamicObject>, versions: Arc<Mutex<Versions>>) {
-    let events = watcher(objects, watcher::Config::default()).default_backoff();
-    let mut events = events.into_stream().boxed();
+/// story. It is never long before it is tried again, for what happens meanwhile is not on record.
+async fn watch(
+    kind: &'static str,
+    objects: Api<DynamicObject>,
+    versions: Arc<Mutex<Versions>>,
+    listed: oneshot::Sender<()>,
+) {
+    let mut listed = Some(listed);
+    let mut events = watcher(objects, watcher::Config::default()).boxed();
     while let Some(event) = events.next().await {
         let (object, deleted) = match event {
             Ok(Event::Apply(object) | Event::InitApply(object)) => (object, false),
             Ok(Event::Delete(object)) => (object, true),
-            Ok(Event::Init | Event::InitDone) | Err(_) => continue,
+            Ok(Event::InitDone) => {
+                if let Some(listed) = listed.take() {
+                    let _ = listed.send(());
+                }
+                continue;
+            }
+            Ok(Event::Init) => continue,
+            Err(_) => {
+                sleep(PAUSE).await;
+                continue;
+            }
         };
         let name = object.name_any();
         let resource_version = object.resource_version().unwrap_or_default();

@@ -417,24 +417,21 @@ impl Story {
             if !name.starts_with(&prefix) {
                 continue;
             }
-            let resource_version = eventually(PATIENCE, async || {
+            eventually(PATIENCE, async || {
                 // It was on its way out when it was listed.
                 let Some(object) = objects.get_opt(&name).await? else {
-                    return Ok(None);
+                    return Ok(());
                 };
                 let value = serde_json::to_value(&object)?;
                 let broken = kstatus::settled(&value);
                 ensure!(broken.is_empty(), "{broken:?} in {value}");
-                Ok(object.resource_version())
+                let version = object.resource_version().unwrap_or_default();
+                let known = self.cluster.history().has(kind, &name, &version);
+                ensure!(known, "{version} is not on record");
+                Ok(())
             })
             .await
             .with_context(|| format!("{kind} {name} does not settle"))?;
-            if let Some(resource_version) = resource_version {
-                self.cluster
-                    .history()
-                    .reaches(kind, &name, &resource_version)
-                    .await?;
-            }
         }
         Ok(())
     }
