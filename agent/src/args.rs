@@ -5,7 +5,8 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
+use podfence_daemon::process::LogFormat;
 
 /// Where a pod finds the authority of its cluster.
 const AUTHORITY: &str = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt";
@@ -153,15 +154,6 @@ pub struct Places {
     pub sys: PathBuf,
 }
 
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
-}
-
 /// How the kubelet is asked.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KubeletAccess {
@@ -252,9 +244,6 @@ impl Args {
         })
     }
 }
-
-/// How long one request may take, answer included.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

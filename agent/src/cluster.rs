@@ -6,11 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use podfence_crd::NodeReportSpec;
+use podfence_daemon::failure::WatchFailure;
+use podfence_daemon::raw::RawObject;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use crate::pod::Pod;
-use crate::raw::RawObject;
 
 /// A watch that failed is tried again within seconds, and a restart of the API server takes some
 /// more: only what fails for longer is said.
@@ -39,16 +40,7 @@ pub enum News {
     /// An object is gone.
     Deleted(RawObject),
     /// A list or a watch failed. It is tried again.
-    Failed(Failure),
-}
-
-/// Why a list or a watch failed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure {
-    /// Whether the server says that we may not: then it will say so for longer.
-    pub is_refusal: bool,
-    /// What the server or the connection said.
-    pub message: String,
+    Failed(WatchFailure),
 }
 
 /// What counts of a Node.
@@ -102,7 +94,7 @@ pub struct Cluster {
     listed: BTreeSet<Source>,
     /// What the list under way has named so far.
     named: BTreeMap<Source, BTreeSet<Key>>,
-    failing: BTreeMap<Source, (Instant, Failure)>,
+    failing: BTreeMap<Source, (Instant, WatchFailure)>,
 }
 
 impl Cluster {
@@ -208,14 +200,13 @@ impl Cluster {
     #[must_use]
     pub fn pods_problem(&self, now: Instant) -> Option<String> {
         if let Some((since, failure)) = self.failing.get(&Source::Pods) {
-            let Failure {
-                is_refusal,
-                message,
-            } = failure;
-            if now - *since >= GRACE || (*is_refusal && !self.has(Source::Pods)) {
+            // A server that says that we may not will say so for longer.
+            let is_refusal = failure.code == Some(403);
+            if now - *since >= GRACE || (is_refusal && !self.has(Source::Pods)) {
                 return Some(format!(
-                    "the node's pods cannot be watched: {message}; the agent's account needs list \
-                     and watch on pods"
+                    "the node's pods cannot be watched: {}; the agent's account needs list and watch \
+                     on pods",
+                    failure.message
                 ));
             }
         }
@@ -317,11 +308,12 @@ fn written(json: &str) -> Option<Box<Written>> {
 mod tests {
     use std::time::Duration;
 
+    use podfence_daemon::failure::WatchFailure;
+    use podfence_daemon::raw::RawObject;
     use serde_json::{Value, json};
     use tokio::time::Instant;
 
-    use super::{Cluster, Failure, Live, News, Node, Source};
-    use crate::raw::RawObject;
+    use super::{Cluster, Live, News, Node, Source};
 
     fn raw(object: &Value) -> RawObject {
         serde_json::from_str(&object.to_string()).expect("an object")
@@ -378,25 +370,25 @@ mod tests {
     fn a_watch_that_fails_is_said_when_it_goes_on() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let failed = |is_refusal| {
-            News::Failed(Failure {
-                is_refusal,
+        let failed = |code| {
+            News::Failed(WatchFailure {
+                code,
                 message: "no".to_owned(),
             })
         };
         let mut cluster = Cluster::default();
         // It may be that the server is busy; nothing is known yet, and nothing said.
-        cluster.take(Source::Pods, failed(false), start);
+        cluster.take(Source::Pods, failed(None), start);
         assert_eq!(cluster.pods_problem(after(59)), None);
         assert!(cluster.pods_problem(after(60)).is_some());
         assert_eq!(cluster.failure(Source::Pods), Some("no"));
         assert_eq!(cluster.failure(Source::Node), None);
-        cluster.take(Source::Pods, failed(true), after(1));
+        cluster.take(Source::Pods, failed(Some(403)), after(1));
         assert!(cluster.pods_problem(after(1)).is_some());
         cluster.take(Source::Pods, News::Listed, after(1));
         assert_eq!(cluster.pods_problem(after(1)), None);
-        for is_refusal in [true, false] {
-            cluster.take(Source::Pods, failed(is_refusal), after(2));
+        for code in [Some(403), None] {
+            cluster.take(Source::Pods, failed(code), after(2));
         }
         assert_eq!(cluster.pods_problem(after(61)), None);
         assert!(cluster.pods_problem(after(62)).is_some());

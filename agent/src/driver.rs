@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use podfence_daemon::server::Vitals;
 use podfence_seccomp::Profile;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, spawn_blocking};
@@ -15,7 +16,6 @@ use crate::look::kubelet;
 use crate::looker::{Looker, Question};
 use crate::observe::link::Link;
 use crate::report::specification;
-use crate::server::Vitals;
 use crate::watch::Report;
 use crate::write::Writer;
 

@@ -1,40 +1,41 @@
 //! Puts the parts together, and takes them apart again. Does I/O.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kube::Client;
+use podfence_daemon::failure::StartError;
+use podfence_daemon::server::{self, Site, Vitals};
+use podfence_daemon::{cluster, process};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::args::{Config, REQUEST_TIMEOUT};
+use crate::args::Config;
 use crate::cluster::Source;
 use crate::driver::{Driver, End};
 use crate::looker::Looker;
 use crate::observe::eyes::KernelEyes;
 use crate::observe::link::{self, Observing};
-use crate::server::{self, Vitals};
 use crate::watch::{NEWS, spawn};
 use crate::write::Writer;
 
 /// How long a connection may be silent while an answer is awaited. Longer than a watch, which the
-/// server ends; without it, a watch on a connection that died would wait for ever.
+/// server ends.
 const READ_TIMEOUT: Duration = Duration::from_secs(305);
+
+/// The loop is taken for stuck when it shows no sign of life for this long. A look takes
+/// milliseconds; the kubelet and the API server may each take their timeout.
+const STUCK: Duration = Duration::from_secs(60);
+
+/// Connections at once: the kubelet's probes.
+const CONNECTIONS: usize = 8;
 
 /// Why the agent ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// No cluster is configured.
-    #[error("failed to find the cluster's configuration")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client cannot be made, for example because a certificate cannot be read.
-    #[error("failed to make a client")]
-    Client(#[from] kube::Error),
-    /// An address cannot be served.
+    /// It did not begin.
     #[error(transparent)]
-    Serve(#[from] server::ServeError),
-    /// Signals cannot be listened to.
-    #[error("failed to listen to signals")]
-    Signal(#[from] std::io::Error),
+    Start(#[from] StartError),
     /// A mistake of ours. The process begins anew.
     #[error("a look panicked")]
     Look(#[from] tokio::task::JoinError),
@@ -48,16 +49,13 @@ pub enum RunError {
 /// # Errors
 /// When it cannot start, or by a mistake of ours.
 pub async fn run(config: Config) -> Result<(), RunError> {
-    let shutdown = shutdown_signal()?;
-    let mut cluster = kube::Config::infer().await?;
-    // kube would try a request for up to three minutes, in which nothing is looked at.
-    cluster.default_retry = false;
-    cluster.connect_timeout = Some(REQUEST_TIMEOUT);
-    cluster.read_timeout = Some(READ_TIMEOUT);
-    let client = Client::try_from(cluster)?;
+    let shutdown = process::asked_to_end()?;
+    let cluster = cluster::find(READ_TIMEOUT).await?;
+    let client = Client::try_from(cluster).map_err(StartError::from)?;
 
     let (vitals, vitals_out) = watch::channel(Vitals::starting(Instant::now()));
-    let (health_at, _server) = server::serve(config.health_address, vitals_out).await?;
+    let site = Arc::new(Site::new(CONNECTIONS).probes(vitals_out, STUCK));
+    let (health_at, _server) = server::serve(config.health_address, site).await?;
     let (version, node) = (env!("CARGO_PKG_VERSION"), &config.node_name);
     tracing::info!(%health_at, version, node, functions = ?config.functions, "serving");
 
@@ -92,17 +90,4 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         }
         End::WatchesEnded => Err(RunError::WatchesEnded),
     }
-}
-
-/// Resolves at SIGTERM or SIGINT.
-fn shutdown_signal() -> Result<impl Future<Output = ()>, std::io::Error> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
 }

@@ -5,14 +5,13 @@ use kube::api::ApiResource;
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
 use podfence_crd::NodeReport;
+use podfence_daemon::raw::RawObject;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::backoff::Backoff;
-use crate::cluster::{Failure, News, Source};
-use crate::problem::described;
-use crate::raw::RawObject;
+use crate::backoff::backoff;
+use crate::cluster::{News, Source};
 
 /// Objects in one page of a list: a node has a few times as many pods, of about 5 kB each.
 const PAGE_SIZE: u32 = 50;
@@ -75,14 +74,14 @@ async fn watch(source: Source, client: Client, selector: String, reports: mpsc::
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
     let mut events = std::pin::pin!(watcher(api, config));
-    let mut backoff = Backoff::default();
+    let mut backoff = backoff();
     while let Some(event) = events.next().await {
         let news = match event {
             Ok(Event::Init) => News::Started,
             Ok(Event::InitDone) => News::Listed,
             Ok(Event::InitApply(object) | Event::Apply(object)) => News::Applied(object),
             Ok(Event::Delete(object)) => News::Deleted(object),
-            Err(error) => News::Failed(failure(&error)),
+            Err(error) => News::Failed((&error).into()),
         };
         let failed = matches!(news, News::Failed(_));
         // A list that begins has not succeeded yet.
@@ -95,23 +94,5 @@ async fn watch(source: Source, client: Client, selector: String, reports: mpsc::
         if failed {
             sleep(backoff.pause()).await;
         }
-    }
-}
-
-/// What the server said, and not kube's rendering of all that it sent.
-fn failure(error: &watcher::Error) -> Failure {
-    use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
-    match error {
-        InitialListFailed(kube::Error::Api(status))
-        | WatchStartFailed(kube::Error::Api(status))
-        | WatchFailed(kube::Error::Api(status))
-        | WatchError(status) => Failure {
-            is_refusal: status.code == 403,
-            message: format!("{}: {}", status.code, status.message),
-        },
-        other => Failure {
-            is_refusal: false,
-            message: described(other),
-        },
     }
 }

@@ -5,14 +5,15 @@ use std::time::Duration;
 use kube::api::{ApiResource, Patch, PatchParams};
 use kube::{Api, Client};
 use podfence_crd::{NodeReport, NodeReportSpec};
+use podfence_daemon::backoff::Backoff;
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
+use podfence_daemon::failure::described;
+use podfence_daemon::raw::RawObject;
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout};
 
-use crate::args::REQUEST_TIMEOUT;
-use crate::backoff::Backoff;
+use crate::backoff::backoff;
 use crate::cluster::Live;
-use crate::problem::described;
-use crate::raw::RawObject;
 
 /// Owns what the agent writes. It must never change, or what an older agent wrote would stay.
 pub const FIELD_MANAGER: &str = "podfence-agent";
@@ -41,12 +42,22 @@ pub struct Writer {
 }
 
 /// When a report is to be applied. Pure.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Schedule {
     /// What was applied last, and when.
     applied: Option<(NodeReportSpec, String, Instant)>,
     backoff: Backoff,
     not_before: Option<Instant>,
+}
+
+impl Default for Schedule {
+    fn default() -> Self {
+        Self {
+            applied: None,
+            backoff: backoff(),
+            not_before: None,
+        }
+    }
 }
 
 impl Schedule {

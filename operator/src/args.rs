@@ -2,10 +2,10 @@
 //! environment through clap, does no other I/O.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 use podfence_crd::GoDuration;
+use podfence_daemon::process::LogFormat;
 
 use crate::controller::SeccompSettings;
 use crate::lease;
@@ -90,15 +90,6 @@ pub struct Args {
     /// How to write the log
     #[arg(long, value_name = "FORMAT", default_value = "json")]
     log_format: LogFormat,
-}
-
-/// How log lines are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// One JSON object a line.
-    Json,
-    /// For people.
-    Text,
 }
 
 /// Everything that the operator needs to run, checked.
@@ -213,10 +204,6 @@ impl Args {
         })
     }
 }
-
-/// How long one request may take, answer included. The API server gives up on a request after a
-/// minute; a worker that waits as long for a server that is gone is lost for everybody else.
-pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -9,9 +9,9 @@ use kube::Client;
 use kube::client::Body;
 use kube::core::Status;
 use kube::core::response::StatusCause;
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
 use tokio::time::timeout;
 
-use crate::args::REQUEST_TIMEOUT;
 use crate::fence::Fence;
 
 /// Why there is no answer that means anything. All of it is worth another try.
@@ -52,19 +52,6 @@ impl CallError {
             Self::Server { .. } => "server",
             Self::Unreadable(_) => "unreadable",
         }
-    }
-
-    /// What people need to read of it: sources included, in one line.
-    #[must_use]
-    pub fn describe(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text.push_str(": ");
-            text.push_str(&error.to_string());
-            source = error.source();
-        }
-        text
     }
 }
 

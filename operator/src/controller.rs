@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
+use podfence_daemon::server::Vitals;
 use podfence_plan::{Ledger, Unseen};
 use podfence_podsecurity::ServerVersion;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -36,7 +37,6 @@ use crate::observe::source::{Malformed, Observed};
 use crate::observe::watch::{Failure, News, Report};
 use crate::outcomes::Outcomes;
 use crate::queue::Queue;
-use crate::server::Vitals;
 use crate::version;
 use finalizers::Finalizers;
 use rounds::Round;

@@ -7,6 +7,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::Resource;
 use kube::api::GetParams;
 use kube::core::Request;
+use podfence_daemon::failure::described;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
@@ -47,7 +48,7 @@ pub async fn read(caller: &Caller) -> Result<CrdState, CallError> {
             Ok(CrdState::Established)
         }
         Ok(_) => Ok(CrdState::Terminating),
-        Err(error) => Ok(CrdState::Unreadable(error.describe())),
+        Err(error) => Ok(CrdState::Unreadable(described(&error))),
     }
 }
 

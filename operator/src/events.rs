@@ -3,11 +3,11 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use kube::runtime::events::{Event as Published, EventType, Recorder, Reporter};
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
 use podfence_plan::{Event, Regarding};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
-use crate::args::REQUEST_TIMEOUT;
 use crate::fence::Fence;
 use crate::metrics::{Metrics, Written};
 

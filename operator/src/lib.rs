@@ -18,6 +18,5 @@ pub mod observe;
 pub mod outcomes;
 pub mod queue;
 pub mod run;
-pub mod server;
 pub mod version;
 pub mod warnings;

@@ -4,15 +4,18 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, StatusCode};
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
+use podfence_daemon::server::{Answer, text};
 use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
-
-use crate::args::REQUEST_TIMEOUT;
 
 /// Declares a set of labels. Values are fixed words, but in the gauges of conditions and phases,
 /// whose number is bounded by that of the policies.
@@ -204,6 +207,23 @@ fn condition(kind: &'static str, name: &str, r#type: &str, status: &'static str)
         r#type: r#type.to_owned(),
         status,
     }
+}
+
+/// The page that is scraped.
+#[must_use]
+pub fn page(registry: &Registry) -> Answer {
+    const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let mut body = String::new();
+    if encode(&mut body, registry).is_err() {
+        return text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "failed to encode the metrics\n",
+        );
+    }
+    let mut page = text(StatusCode::OK, body);
+    let content_type = HeaderValue::from_static(OPEN_METRICS);
+    page.headers_mut().insert(CONTENT_TYPE, content_type);
+    page
 }
 
 #[cfg(test)]

@@ -1,38 +1,40 @@
 //! Puts the parts together, and takes them apart again. Does I/O.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use kube::Client;
 use kube::client::ClientBuilder;
+use podfence_daemon::failure::StartError;
+use podfence_daemon::server::{self, Site, Vitals};
+use podfence_daemon::{cluster, process};
+use prometheus_client::registry::Registry;
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
-use crate::args::{Config, REQUEST_TIMEOUT};
+use crate::args::Config;
 use crate::call::Caller;
 use crate::controller::{Driver, End, Inputs, Outputs};
 use crate::events::Publisher;
 use crate::lease;
-use crate::metrics::Metrics;
+use crate::metrics::{Metrics, page};
 use crate::observe::watch::{EstablishedLayer, READ_TIMEOUT, REPORTS, spawn_all};
-use crate::server::{self, Served, Vitals};
 use crate::version;
+
+/// The event loop is taken for stuck when it shows no sign of life for this long. A whole plan of
+/// ten thousand namespaces takes a fraction of it.
+const STUCK: Duration = Duration::from_secs(30);
+
+/// Connections at once: probes and a few scrapers.
+const CONNECTIONS: usize = 64;
 
 /// Why the operator ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// No cluster is configured.
-    #[error("failed to find the cluster's configuration")]
-    Config(#[from] kube::config::InferConfigError),
-    /// The client cannot be made, for example because a certificate cannot be read.
-    #[error("failed to make a client")]
-    Client(#[from] kube::Error),
-    /// An address cannot be served.
+    /// It did not begin.
     #[error(transparent)]
-    Serve(#[from] server::ServeError),
-    /// Signals cannot be listened to.
-    #[error("failed to listen to signals")]
-    Signal(#[from] std::io::Error),
+    Start(#[from] StartError),
     /// A watch ended, which is a mistake of ours. The process begins anew.
     #[error("a watch ended")]
     WatchEnded,
@@ -46,19 +48,19 @@ pub enum RunError {
 /// # Errors
 /// When it cannot start, or when the Lease is lost.
 pub async fn run(config: Config) -> Result<(), RunError> {
-    let shutdown = shutdown_signal()?;
-    let cluster = cluster_config().await?;
+    let shutdown = process::asked_to_end()?;
+    let cluster = cluster::find(READ_TIMEOUT).await?;
     let (reports, reports_in) = mpsc::channel(REPORTS);
-    let client = connect(&cluster, &EstablishedLayer::new(reports.clone()))?;
+    let client = ClientBuilder::try_from(cluster.clone())
+        .map_err(StartError::from)?
+        .with_layer(&EstablishedLayer::new(reports.clone()))
+        .build();
     let (metrics, registry) = Metrics::register(config.concurrency);
     let (vitals, vitals_out) = watch::channel(Vitals::starting(Instant::now()));
-    let served = Served {
-        vitals: vitals_out,
-        registry: Arc::new(registry),
-    };
+    let site = Arc::new(site(vitals_out, registry));
     let (metrics_at, _metrics_server) =
-        server::serve(config.metrics_address, served.clone()).await?;
-    let (health_at, _health_server) = server::serve(config.health_address, served).await?;
+        server::serve(config.metrics_address, Arc::clone(&site)).await?;
+    let (health_at, _health_server) = server::serve(config.health_address, site).await?;
     tracing::info!(%metrics_at, %health_at, version = env!("CARGO_PKG_VERSION"), "serving");
 
     let election = lease::spawn(client.clone(), config.lease.clone(), Timestamp::now);
@@ -103,43 +105,10 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     outcome
 }
 
-/// The cluster as kubectl finds it, with our own bounds on waiting.
-async fn cluster_config() -> Result<kube::Config, RunError> {
-    let mut cluster = kube::Config::infer().await?;
-    // kube would try a request for up to three minutes, in which its worker does nothing else. Our
-    // own backoff is for each object, and a failure is seen.
-    cluster.default_retry = false;
-    cluster.connect_timeout = Some(REQUEST_TIMEOUT);
-    cluster.read_timeout = Some(READ_TIMEOUT);
-    // Otherwise the time for which a pooled connection lay idle counts as silence of the server.
-    cluster.reset_reader_on_write = true;
-    Ok(cluster)
-}
-
-fn connect(cluster: &kube::Config, layer: &EstablishedLayer) -> Result<Client, kube::Error> {
-    Ok(ClientBuilder::try_from(cluster.clone())?
-        .with_layer(layer)
-        .build())
-}
-
-/// Resolves at SIGTERM or SIGINT. From here on neither ends the process by itself; a second one
-/// does, for those who cannot wait.
-fn shutdown_signal() -> Result<impl Future<Output = ()>, std::io::Error> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tracing::warn!("asked twice to shut down, ending at once");
-            std::process::exit(1);
-        });
-    })
+/// What is served: the probes and the metrics, at either address.
+#[must_use]
+pub fn site(vitals: watch::Receiver<Vitals>, registry: Registry) -> Site {
+    Site::new(CONNECTIONS)
+        .probes(vitals, STUCK)
+        .page("/metrics", move || page(&registry))
 }

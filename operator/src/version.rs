@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kube::Client;
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
 use podfence_plan::Servers;
 use podfence_podsecurity::ServerVersion;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
-use crate::args::REQUEST_TIMEOUT;
-use crate::backoff::Backoff;
+use crate::backoff::for_watches;
 
 /// How often the version is asked for.
 pub const INTERVAL: Duration = Duration::from_secs(30);
@@ -79,7 +79,7 @@ pub fn spawn(
     tokio::spawn(async move {
         let mut tick = interval(INTERVAL);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut backoff = Backoff::for_watches();
+        let mut backoff = for_watches();
         loop {
             tick.tick().await;
             match ask(&connect).await {

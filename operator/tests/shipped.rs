@@ -12,8 +12,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use clap::Parser;
+use podfence_daemon::server::{Vitals, serve};
 use podfence_operator::args::Args;
-use podfence_operator::server::{Served, Vitals, serve};
+use podfence_operator::run::site;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 use serde_json::{Value, json};
@@ -98,12 +99,9 @@ async fn probes_and_scrapers_are_answered() {
     let mut registry = Registry::with_prefix("podfence");
     let leader = Gauge::<i64>::default();
     registry.register("leader_election_master_status", "1 for the leader", leader);
-    let served = Served {
-        vitals,
-        registry: Arc::new(registry),
-    };
+    let site = Arc::new(site(vitals, registry));
     let any = "127.0.0.1:0".parse().expect("an address");
-    let (address, listener) = serve(any, served).await.expect("it listens");
+    let (address, listener) = serve(any, site).await.expect("it listens");
     let probe = |name: &str| {
         let probe = container()[name]["httpGet"].clone();
         assert_eq!(probe["port"], "health", "{name}");
@@ -116,7 +114,7 @@ async fn probes_and_scrapers_are_answered() {
     assert_eq!(line, "HTTP/1.1 503 Service Unavailable", "{body}");
     vitals_in.send_replace(Vitals {
         beat: Instant::now(),
-        awaited: Vec::new(),
+        awaits: None,
     });
     assert_eq!(get(address, &readiness).await.0, "HTTP/1.1 200 OK");
 

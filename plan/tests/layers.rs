@@ -84,12 +84,13 @@ const IMPURE: [&str; 16] = [
 ];
 
 /// Crates whose every source file begins with a line that says its job.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "workload",
     "seccomp",
     "podsecurity",
     "crd",
     "plan",
+    "daemon",
     "operator",
     "agent",
     "cli",

@@ -13,12 +13,13 @@ use kube::config::{
     NamedContext,
 };
 use kube::{Client, Config};
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
+use podfence_daemon::failure::described;
 use tokio::time::timeout;
 
-use crate::args::{KubeletAccess, REQUEST_TIMEOUT};
+use crate::args::KubeletAccess;
 use crate::cluster::Node;
 use crate::kubelet::{Answer, setting};
-use crate::problem::described;
 
 /// A kubelet's configuration has some 6,000 bytes.
 const MOST_BYTES: usize = 1 << 20;

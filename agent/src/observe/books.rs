@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
+use podfence_daemon::backoff::Backoff;
 use podfence_seccomp::Moment;
 use podfence_seccomp::evidence::Fact;
 use tokio::time::Instant;
@@ -13,7 +14,7 @@ use super::context::Holder;
 use super::ledger::Note;
 use super::owner::Workload;
 use super::schedule::Schedule;
-use crate::backoff::Backoff;
+use crate::backoff::backoff;
 
 /// Holders of which the workload is not known. The API server does not say it, or a node starts jobs
 /// faster than they can be looked up; what comes then is lost.
@@ -79,7 +80,7 @@ impl Books {
                 book: Book::default(),
                 urgency: Urgency::Growth,
                 is_asked: false,
-                backoff: Backoff::default(),
+                backoff: backoff(),
                 not_before: now,
             });
         if let Some(urgency) = waiting.book.take(note, at) {

@@ -5,14 +5,14 @@ use kube::api::ApiResource;
 use kube::core::{DynamicObject, GroupVersionKind};
 use kube::{Api, Client};
 use podfence_crd::RecordedWorkload;
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
+use podfence_daemon::failure::described;
 use podfence_workload::Kind;
 use tokio::time::timeout;
 
 use std::sync::Arc;
 
 use super::context::Holder;
-use crate::args::REQUEST_TIMEOUT;
-use crate::problem::described;
 
 /// Controllers followed upwards, as `podfence_workload::top_controller` does it.
 const MAX_HOPS: usize = 8;

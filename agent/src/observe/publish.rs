@@ -6,13 +6,13 @@ use kube::api::PostParams;
 use kube::core::Status;
 use kube::{Api, Client};
 use podfence_crd::{Dropped, RecordStep, SyscallRecord, SyscallRecordSpec};
+use podfence_daemon::cluster::REQUEST_TIMEOUT;
+use podfence_daemon::failure::described;
 use podfence_seccomp::evidence::Fact;
 use podfence_seccomp::{Moment, Terms};
 use tokio::time::timeout;
 
 use super::owner::Workload;
-use crate::args::REQUEST_TIMEOUT;
-use crate::problem::described;
 use crate::write::FIELD_MANAGER;
 
 /// Agents of several nodes may add to one record at once; more than a few in a row are something

@@ -7,10 +7,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use podfence_daemon::backoff::Backoff;
 use tokio::time::Instant;
 
 use super::book::Urgency;
-use crate::backoff::Backoff;
+use crate::backoff::backoff;
 
 /// How long news is gathered: a program makes most of its calls right after its start.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -81,7 +82,7 @@ impl<K: Ord + Clone> Schedule<K> {
             growth: now + FIRST,
             interval: FIRST,
             under_way: None,
-            backoff: Backoff::default(),
+            backoff: backoff(),
             not_before: None,
         });
         turn.is_unwritten = true;

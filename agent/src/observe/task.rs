@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use futures::StreamExt;
 use futures::stream;
 use kube::Client;
+use podfence_daemon::failure::described;
 use podfence_seccomp::{Moment, Profile};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -20,7 +21,6 @@ use super::publish::{PublishError, Written, publish};
 use super::sight::{Sight, SpaceId};
 use crate::cluster::Node;
 use crate::pod::Pod;
-use crate::problem::described;
 
 /// How often the kernel is asked what was seen.
 const INTERVAL: Duration = Duration::from_secs(1);

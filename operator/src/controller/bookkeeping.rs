@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use podfence_daemon::server::Vitals;
 use podfence_plan::{Ledger, Unseen};
 use podfence_podsecurity::ServerVersion;
 use tokio::time::Instant;
@@ -13,7 +14,6 @@ use crate::metrics::{OfKind, Queue as QueueLabel};
 use crate::observe::health::GRACE;
 use crate::observe::index::Circumstances;
 use crate::observe::source::Source;
-use crate::server::Vitals;
 
 /// How long a standby keeps in mind what came and went. A leader that is alive has seen it by then;
 /// one that died is replaced sooner.
@@ -163,13 +163,10 @@ impl Driver {
     }
 
     pub(super) fn show_vitals(&self, now: Instant) {
-        let awaited = self
-            .health
-            .awaited(now)
-            .into_iter()
-            .map(Source::kind)
-            .collect();
-        self.out.vitals.send_replace(Vitals { beat: now, awaited });
+        let awaited = self.health.awaited(now);
+        let kinds: Vec<_> = awaited.into_iter().map(Source::kind).collect();
+        let awaits = (!kinds.is_empty()).then(|| format!("the first list of {}", kinds.join(", ")));
+        self.out.vitals.send_replace(Vitals { beat: now, awaits });
     }
 
     /// What is done once a second.

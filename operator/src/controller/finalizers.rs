@@ -10,6 +10,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use kube::{Resource, ResourceExt};
 use podfence_crd::{NamespacePolicy, Strategy};
+use podfence_daemon::failure::described;
 use podfence_plan::{FIELD_MANAGER, FINALIZER, Policy, State};
 use serde_json::json;
 use tokio::time::Instant;
@@ -133,7 +134,7 @@ impl Driver {
             Ok(reply) if reply.is_success() || matches!(reply.code, 404 | 409) => return,
             Ok(reply) => reply.status().message,
             Err(CallError::NotLeading) => return,
-            Err(error) => error.describe(),
+            Err(error) => described(&error),
         };
         tracing::warn!(
             policy = name,

@@ -4,6 +4,7 @@ use kube::api::{Patch, PatchParams};
 use kube::core::Request;
 use kube::{Resource, ResourceExt};
 use podfence_crd::{NodeReport, NodeReportStatus};
+use podfence_daemon::failure::described;
 use podfence_plan::FIELD_MANAGER;
 use podfence_plan::seccomp_default::{NodeView, plan_node_status};
 use serde_json::json;
@@ -104,7 +105,7 @@ impl Driver {
             Ok(reply) if reply.is_success() => None,
             Ok(reply) => Some(reply.status().message),
             Err(CallError::NotLeading) => return,
-            Err(error) => Some(error.describe()),
+            Err(error) => Some(described(&error)),
         };
         let Some(problem) = problem else {
             self.seccomp.backoffs.succeeded(&name);

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use k8s_openapi::jiff::Timestamp;
 use podfence_crd::Phase;
+use podfence_daemon::failure::described;
 use podfence_plan::{Answer, Apply, Event, Namespace, NamespacePlan, Outcome, Refused, Step};
 use podfence_podsecurity::LevelVersion;
 use tokio::time::Instant;
@@ -246,7 +247,7 @@ impl Driver {
             Ok(Applied::Outdated) => self.put_off(&name, "the namespace has changed"),
             Ok(Applied::Refused(message)) => self.fail(&name, message, true),
             Err(CallError::NotLeading) => self.drop_round(&name),
-            Err(error) => self.fail(&name, error.describe(), false),
+            Err(error) => self.fail(&name, described(&error), false),
         }
     }
 

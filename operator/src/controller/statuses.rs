@@ -14,6 +14,8 @@ use podfence_crd::{
     NamespacePolicy, NamespacePolicyStatus, NodeReportStatus, Phase, PolicyProfile,
     PolicyProfileStatus,
 };
+use podfence_daemon::backoff::Backoff;
+use podfence_daemon::failure::described;
 use podfence_plan::{
     FIELD_MANAGER, Outcome, PolicyView, Profile, Subject, plan_profile_status, plan_status,
 };
@@ -22,7 +24,7 @@ use serde_json::json;
 use tokio::time::Instant;
 
 use super::{Done, Driver, wall_clock};
-use crate::backoff::Backoff;
+use crate::backoff::for_writes;
 use crate::call::{CallError, Caller, Reply};
 use crate::metrics::{InPhase, StatusWritten};
 use crate::queue::Queue;
@@ -95,7 +97,7 @@ impl Default for Track {
             dirty_since: None,
             written_at: None,
             busy: false,
-            backoff: Backoff::for_writes(),
+            backoff: for_writes(),
             unread: None,
             shown: BTreeSet::new(),
         }
@@ -382,7 +384,7 @@ impl Driver {
             Ok(reply) if matches!(reply.code, 404 | 409) => return,
             Ok(reply) => Some(reply.status().message),
             Err(CallError::NotLeading) => return,
-            Err(error) => Some(error.describe()),
+            Err(error) => Some(described(&error)),
         };
         let took = track.written_at.map(|at| at.elapsed()).unwrap_or_default();
         let result = if problem.is_some() {

@@ -488,11 +488,11 @@ fn name_of<T>(kept: &Kept<T>, name: impl Fn(&T) -> Option<&str>) -> String {
 
 #[cfg(test)]
 mod tests {
+    use podfence_daemon::raw::RawObject;
     use podfence_plan::Namespace;
     use podfence_workload::Kind;
     use serde_json::{Value, json};
 
-    use super::super::raw::RawObject;
     use super::super::source::{Observed, Source};
     use super::{Index, Marks};
 

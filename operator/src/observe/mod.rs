@@ -4,6 +4,5 @@ pub mod compiled;
 pub mod ground;
 pub mod health;
 pub mod index;
-pub mod raw;
 pub mod source;
 pub mod watch;

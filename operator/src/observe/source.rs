@@ -3,12 +3,11 @@
 use kube::Resource;
 use kube::api::ApiResource;
 use podfence_crd::{NamespacePolicy, NodeReport, PolicyProfile, SyscallRecord};
+use podfence_daemon::raw::RawObject;
 use podfence_plan::Namespace;
 use podfence_plan::seccomp_default::Node;
 use podfence_workload::{Defaulting, Kind, Object};
 use serde::de::DeserializeOwned;
-
-use super::raw::RawObject;
 
 /// A watched resource.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

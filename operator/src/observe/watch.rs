@@ -13,14 +13,15 @@ use futures::future::BoxFuture;
 use http::{Request, Response, Uri};
 use kube::runtime::watcher::{self, Event, watcher};
 use kube::{Api, Client};
+use podfence_daemon::failure::WatchFailure;
+use podfence_daemon::raw::RawObject;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, Service};
 
-use super::raw::RawObject;
 use super::source::{Observed, Source};
-use crate::backoff::Backoff;
+use crate::backoff::for_watches;
 
 /// Objects in one page of a list. A page is in memory three times over while it is decoded, for
 /// fifteen resources at once, and a pod is about 5 kB: 250 of them keep that within a few megabytes
@@ -118,25 +119,11 @@ impl Cause {
     }
 }
 
-impl From<&watcher::Error> for Failure {
-    fn from(error: &watcher::Error) -> Self {
-        use watcher::Error::{InitialListFailed, WatchError, WatchFailed, WatchStartFailed};
-        match error {
-            // What the server said, and not kube's rendering of all that it sent.
-            InitialListFailed(kube::Error::Api(status))
-            | WatchStartFailed(kube::Error::Api(status))
-            | WatchFailed(kube::Error::Api(status))
-            | WatchError(status) => {
-                let message = format!("{}: {}", status.code, status.message);
-                Self {
-                    cause: Cause::from_code(status.code),
-                    message,
-                }
-            }
-            other => Self {
-                cause: Cause::Other,
-                message: other.to_string(),
-            },
+impl From<WatchFailure> for Failure {
+    fn from(failure: WatchFailure) -> Self {
+        Self {
+            cause: failure.code.map_or(Cause::Other, Cause::from_code),
+            message: failure.message,
         }
     }
 }
@@ -157,7 +144,7 @@ async fn watch(source: Source, client: Client, reports: mpsc::Sender<Report>) {
         .page_size(PAGE_SIZE)
         .timeout(WATCH_SECONDS);
     let mut events = std::pin::pin!(watcher(api, config));
-    let mut backoff = Backoff::for_watches();
+    let mut backoff = for_watches();
     while let Some(event) = events.next().await {
         let news = match event {
             Ok(Event::Init) => News::Started,
@@ -174,7 +161,7 @@ async fn watch(source: Source, client: Client, reports: mpsc::Sender<Report>) {
                 namespace: object.namespace().to_owned(),
                 name: object.name().to_owned(),
             },
-            Err(error) => News::Failed(Failure::from(&error)),
+            Err(error) => News::Failed(WatchFailure::from(&error).into()),
         };
         let failed = matches!(news, News::Failed(_));
         if reports.send(Report { source, news }).await.is_err() {

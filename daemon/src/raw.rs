@@ -7,8 +7,7 @@
 use std::borrow::Cow;
 
 use kube::Resource;
-use kube::api::ApiResource;
-use kube::api::ObjectMeta;
+use kube::api::{ApiResource, ObjectMeta};
 use kube::core::DynamicResourceScope;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
@@ -32,6 +31,12 @@ impl RawObject {
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.metadata.namespace.as_deref().unwrap_or_default()
+    }
+
+    /// Its namespace and name, each empty where it has none.
+    #[must_use]
+    pub fn key(&self) -> (String, String) {
+        (self.namespace().to_owned(), self.name().to_owned())
     }
 
     /// The object's generation; 0 where it has none.
