@@ -19,7 +19,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use podfence_plan::Ledger;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
 
 use self::record::{annotation, holder, set_annotation, stamp, taken};
 use crate::fence::Fence;
@@ -314,7 +314,10 @@ impl Election {
             if Instant::now() >= until {
                 return false;
             }
-            match self.try_renew().await {
+            let Ok(renewed) = timeout_at(until, self.try_renew()).await else {
+                return false;
+            };
+            match renewed {
                 Ok(true) => {
                     for done in self.waiting.drain(..) {
                         let _ = done.send(());
@@ -331,7 +334,7 @@ impl Election {
         }
     }
 
-    /// One renewal. `Ok(false)` when somebody else holds the Lease.
+    /// One renewal. `Ok(false)` when somebody else holds the Lease, or when it came too late.
     async fn try_renew(&mut self) -> Result<bool, LeaseError> {
         let Some(mut wanted) = self.seen.as_ref().map(|seen| seen.lease.clone()) else {
             return Ok(false);
@@ -339,7 +342,7 @@ impl Election {
         stamp(&mut wanted, (self.wall_clock)());
         let sent = Instant::now();
         match self.replace(&wanted).await {
-            Ok(lease) => self.renewed(lease, sent),
+            Ok(lease) => Ok(self.renewed(lease, sent)),
             Err(error) if error.has_code(409) => {
                 // Somebody annotated it, or an earlier renewal succeeded unheard, or it is not ours
                 // any more. What we know of the ledger is what counts.
@@ -353,7 +356,7 @@ impl Election {
                 stamp(&mut lease, (self.wall_clock)());
                 let sent = Instant::now();
                 let lease = self.replace(&lease).await?;
-                self.renewed(lease, sent);
+                Ok(self.renewed(lease, sent))
             }
             Err(error) if error.has_code(404) => {
                 // Deleted. Whoever creates it first has it; the API server decides.
@@ -361,14 +364,13 @@ impl Election {
                 wanted.metadata.uid = None;
                 let sent = Instant::now();
                 match self.create(&wanted).await {
-                    Ok(lease) => self.renewed(lease, sent),
-                    Err(error) if error.has_code(409) => return Ok(false),
-                    Err(error) => return Err(error),
+                    Ok(lease) => Ok(self.renewed(lease, sent)),
+                    Err(error) if error.has_code(409) => Ok(false),
+                    Err(error) => Err(error),
                 }
             }
-            Err(error) => return Err(error),
+            Err(error) => Err(error),
         }
-        Ok(true)
     }
 
     /// Clears the holder. The renewal time stays true, so that the next leader knows how long
@@ -391,10 +393,20 @@ impl Election {
         }
     }
 
-    fn renewed(&mut self, lease: Lease, sent: Instant) {
+    /// Takes in a Lease that is ours, and moves the fence. False when the fence had closed: what was
+    /// to be written since was given up, and nobody would take it up again.
+    ///
+    /// INVARIANT: in one term a fence that has closed never opens.
+    fn renewed(&mut self, lease: Lease, sent: Instant) -> bool {
         self.seen = Some(Seen { lease, since: sent });
-        self.fence
-            .send_replace(Some(sent + self.settings.renew_deadline));
+        let until = sent + self.settings.renew_deadline;
+        self.fence.send_if_modified(|held| {
+            let is_open = held.is_none_or(|held| Instant::now() < held);
+            if is_open {
+                *held = Some(until);
+            }
+            is_open
+        })
     }
 
     fn observe(&mut self, lease: Lease) {

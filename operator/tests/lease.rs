@@ -4,6 +4,7 @@
 
 mod fake;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use fake::{Fake, Interception, LEASES, eventually, status};
@@ -139,6 +140,32 @@ async fn a_server_that_is_silent_is_not_waited_for() {
         .await
         .expect("it gives up in time");
     assert!(matches!(change, Change::Lost), "{change:?}");
+}
+
+/// What was to be written while the fence was closed was given up.
+#[tokio::test(start_paused = true)]
+async fn a_renewal_that_comes_too_late_is_none() {
+    let fake = Fake::new();
+    let mut first = candidate(&fake, "first", right);
+    leads(&mut first).await;
+    let is_first = AtomicBool::new(true);
+    fake.intercept(move |asked| {
+        let renews = asked.method == http::Method::PUT;
+        renews.then(|| {
+            if is_first.swap(false, Ordering::Relaxed) {
+                return Interception::Silence;
+            }
+            // In time for a request, and behind the deadline that began with the term.
+            Interception::Late(Duration::from_millis(4_500))
+        })
+    });
+    let fence = first.fence();
+    closes(&fence).await;
+    let change = timeout(DURATION, first.changed())
+        .await
+        .expect("it is told");
+    assert!(matches!(change, Change::Lost), "{change:?}");
+    assert!(!fence.holds());
 }
 
 #[tokio::test(start_paused = true)]

@@ -75,10 +75,11 @@ impl OperatorBuilder {
         self
     }
 
-    /// Holds a Lease of two seconds, so that another takes over soon after it has gone.
+    /// Holds a Lease of six seconds, so that another takes over soon after it has gone, and an API
+    /// server on a busy machine still gets to renew it.
     pub fn short_lease(self) -> Self {
-        self.flag("lease-duration", "2s")
-            .flag("lease-renew-deadline", "1500ms")
+        self.flag("lease-duration", "6s")
+            .flag("lease-renew-deadline", "5s")
             .flag("lease-retry-period", "250ms")
     }
 
