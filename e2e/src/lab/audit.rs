@@ -22,7 +22,7 @@ use serde_json::Value;
 use crate::eventually;
 
 /// The server writes an event right after its answer; on a busy machine that may be a while.
-const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One finished request that changed something, or tried to.
 ///

@@ -12,7 +12,7 @@ use crate::eventually;
 
 /// How long a story waits for anything: what takes longer than this on a busy machine does not
 /// happen.
-pub const PATIENCE: Duration = Duration::from_secs(180);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 impl Story {
     /// Waits until a namespace's Pod Security labels are exactly these; see

@@ -24,7 +24,7 @@ use tempfile::TempDir;
 /// The account's name, by which the admission policy knows agents in every namespace.
 const NAME: &str = "podfence-agent";
 /// It has nothing to finish.
-const STOP_GRACE: Duration = Duration::from_secs(30);
+const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// A lab with the agent's installation, and nodes of which nobody hears.
 pub(crate) struct Ground {

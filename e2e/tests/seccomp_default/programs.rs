@@ -110,11 +110,10 @@ async fn fails(rollout: &Rollout, story: &Story, program: &Program) -> anyhow::R
     };
     let ((status, seen), failing) = tokio::try_join!(watched, looked_at)?;
     let [_, healthy] = rollout.sees_it_fail(story, name, name).await?;
-    if let Some(decided) = decided(&failing, &healthy)? {
-        let reaction = seen.duration_since(decided).as_secs_f64();
-        eprintln!("{name}: in the status {reaction:.1} s after it was decided");
-        ensure!(reaction < LONGEST_REACTION.as_secs_f64());
-    }
+    let reaction = seen.duration_since(decided(&failing, &healthy)?);
+    let reaction = reaction.as_secs_f64();
+    eprintln!("{name}: in the status {reaction:.1} s after it was decided");
+    ensure!(reaction < LONGEST_REACTION.as_secs_f64());
     accuses(rollout, story, name, &status)?;
     rollout.reports_accuse(&story.full(name), name).await
 }
